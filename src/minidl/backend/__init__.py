@@ -1,0 +1,39 @@
+"""Backends: an array library, a device and a default float dtype, named by a string.
+
+This is the ground floor of minidl and the one folder that knows array libraries by name.
+Everything above it computes with the array API namespace of the arrays that it is given.
+
+The default backend decides only where new arrays go (parameters, data sets). It is `numpy`, or
+what the environment variable `MINIDL_BACKEND` named when minidl was imported, or what
+`use_backend` last set.
+"""
+
+from minidl.backend.arrays import device_of, dtype_name, is_writeable_array, namespace, zeroed
+from minidl.backend.base import DTYPES, Array, Backend, BackendError, to_numpy
+from minidl.backend.selection import (
+    BackendStatus,
+    UnusableBackendError,
+    available_backends,
+    backend_of,
+    get_backend,
+    use_backend,
+)
+
+__all__ = [
+    "DTYPES",
+    "Array",
+    "Backend",
+    "BackendError",
+    "BackendStatus",
+    "UnusableBackendError",
+    "available_backends",
+    "backend_of",
+    "device_of",
+    "dtype_name",
+    "get_backend",
+    "is_writeable_array",
+    "namespace",
+    "to_numpy",
+    "use_backend",
+    "zeroed",
+]

@@ -1,0 +1,195 @@
+"""The array libraries that minidl knows: the one place where they have names."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import AbstractContextManager
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from minidl.backend.base import Array, Backend, BackendError
+
+
+class _NumPy(Backend):
+    library = "numpy"
+    install = "pip install numpy"
+    listed = ("numpy",)
+
+    def _open(self, place: str) -> None:
+        if place:
+            raise BackendError(f"NumPy has no device {place!r}")
+        self.xp = importlib.import_module("array_api_compat.numpy")
+        self.device = "cpu"
+
+    def _from_numpy(self, x: np.ndarray[Any, Any]) -> Array:
+        return x.copy()
+
+    owns = staticmethod(array_api_compat.is_numpy_array)
+
+
+class _Torch(Backend):
+    library = "torch"
+    install = "pip install 'minidl[torch]'"
+    listed = ("torch", "torch:cuda")
+
+    def _open(self, place: str) -> None:
+        torch = self._module
+        self.xp = importlib.import_module("array_api_compat.torch")
+        if not place:
+            self.device = torch.device("cpu")
+            return
+        kind, _, index = place.partition(":")
+        if kind != "cuda":
+            raise BackendError(f"expected torch, torch:cuda or torch:cuda:N, got torch:{place}")
+        if torch.version.cuda is None:
+            raise BackendError(f"PyTorch {torch.__version__} is a build without CUDA")
+        if not torch.cuda.is_available():
+            raise BackendError("PyTorch finds no CUDA device or no driver for it")
+        self.device = torch.device("cuda", _index(index, torch.cuda.device_count()))
+
+    def _place(self) -> str:
+        return _torch_place(self.device)
+
+    def _from_numpy(self, x: np.ndarray[Any, Any]) -> Array:
+        return self._module.tensor(x, device=self.device)
+
+    owns = staticmethod(array_api_compat.is_torch_array)
+
+    @staticmethod
+    def to_numpy(x: Array) -> np.ndarray[Any, Any]:
+        return x.detach().cpu().numpy()  # type: ignore[no-any-return]
+
+    @staticmethod
+    def place_of(x: Array) -> str:
+        return _torch_place(x.device)
+
+    def synchronize(self) -> None:
+        if self.device.type == "cuda":
+            self._module.cuda.synchronize(self.device)
+
+    @property
+    def device_name(self) -> str:
+        if self.device.type == "cuda":
+            return str(self._module.cuda.get_device_name(self.device))
+        return "cpu"
+
+
+class _CuPy(Backend):
+    library = "cupy"
+    install = "pip install 'minidl[cupy-cuda13x]' (CUDA 12: 'minidl[cupy-cuda12x]')"
+    listed = ("cupy",)
+
+    def _open(self, place: str) -> None:
+        cupy = self._module
+        self.xp = importlib.import_module("array_api_compat.cupy")
+        self.device = cupy.cuda.Device(_index(place, cupy.cuda.runtime.getDeviceCount()))
+
+    def _place(self) -> str:
+        return str(self.device.id) if self.device.id else ""
+
+    def _from_numpy(self, x: np.ndarray[Any, Any]) -> Array:
+        with self.device:
+            return self._module.array(x)
+
+    owns = staticmethod(array_api_compat.is_cupy_array)
+
+    @staticmethod
+    def to_numpy(x: Array) -> np.ndarray[Any, Any]:
+        with x.device:
+            return x.get()  # type: ignore[no-any-return]
+
+    @staticmethod
+    def place_of(x: Array) -> str:
+        return str(x.device.id) if x.device.id else ""
+
+    def synchronize(self) -> None:
+        self.device.synchronize()
+
+    def active(self) -> AbstractContextManager[object]:
+        return self.device  # type: ignore[no-any-return]
+
+    @property
+    def device_name(self) -> str:
+        properties = self._module.cuda.runtime.getDeviceProperties(self.device.id)
+        return str(properties["name"].decode())
+
+
+class _JAX(Backend):
+    library = "jax"
+    install = "pip install 'minidl[jax]'"
+    listed = ("jax",)
+
+    def _open(self, place: str) -> None:
+        if place:
+            raise BackendError(f"expected jax, which is JAX's default device, got jax:{place}")
+        jax = self._module
+        if self.dtype_name == "float64":
+            jax.config.update("jax_enable_x64", True)
+        self.xp = jax.numpy
+        self.device = jax.devices()[0]
+
+    def _from_numpy(self, x: np.ndarray[Any, Any]) -> Array:
+        return self.xp.array(x, device=self.device)
+
+    owns = staticmethod(array_api_compat.is_jax_array)
+
+    def synchronize(self) -> None:
+        self._module.block_until_ready(self._module.live_arrays())
+
+    @property
+    def device_name(self) -> str:
+        return str(self.device.device_kind)
+
+
+class _Strict(Backend):
+    library = "array_api_strict"
+    install = "pip install array-api-strict"
+    listed = ("array_api_strict",)
+
+    def _open(self, place: str) -> None:
+        try:
+            self.device = self._module.Device(place or "CPU_DEVICE")
+        except ValueError as error:
+            raise BackendError(str(error)) from None
+        self.xp = self._module
+
+    def _place(self) -> str:
+        return _strict_place(self.device)
+
+    def _from_numpy(self, x: np.ndarray[Any, Any]) -> Array:
+        return self.xp.asarray(x.copy(), device=self.device)
+
+    @staticmethod
+    def owns(x: object) -> bool:
+        return type(x).__module__.partition(".")[0] == "array_api_strict"
+
+    @staticmethod
+    def to_numpy(x: Array) -> np.ndarray[Any, Any]:
+        return np.asarray(x.to_device(type(x.device)("CPU_DEVICE")))
+
+    @staticmethod
+    def place_of(x: Array) -> str:
+        return _strict_place(x.device)
+
+
+def _index(text: str, count: int) -> int:
+    """The device number that `text` names among `count` devices; the first if it is empty."""
+    if text and not text.isdecimal():
+        raise BackendError(f"expected the number of a device, got {text!r}")
+    index = int(text or 0)
+    if index >= count:
+        raise BackendError(f"expected a device below {count}, got {index}: {count} found")
+    return index
+
+
+def _torch_place(device: Any) -> str:
+    if device.type == "cpu":
+        return ""
+    return f"{device.type}:{device.index}" if device.index else str(device.type)
+
+
+def _strict_place(device: Any) -> str:
+    name = str(device).split("'")[1]
+    return "" if name == "CPU_DEVICE" else name
