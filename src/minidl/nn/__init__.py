@@ -1,0 +1,37 @@
+"""The maths: modules, losses and initialisers, written against the array API standard alone."""
+
+from minidl.nn.activations import ReLU, Tanh
+from minidl.nn.checks import check_array, check_floating, saved
+from minidl.nn.initializers import (
+    Initializer,
+    KaimingNormal,
+    KaimingUniform,
+    Normal,
+    XavierNormal,
+    XavierUniform,
+)
+from minidl.nn.linear import Linear
+from minidl.nn.losses import MSE, Loss
+from minidl.nn.module import Module
+from minidl.nn.parameter import Parameter
+from minidl.nn.sequential import Sequential
+
+__all__ = [
+    "MSE",
+    "Initializer",
+    "KaimingNormal",
+    "KaimingUniform",
+    "Linear",
+    "Loss",
+    "Module",
+    "Normal",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Tanh",
+    "XavierNormal",
+    "XavierUniform",
+    "check_array",
+    "check_floating",
+    "saved",
+]

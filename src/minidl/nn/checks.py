@@ -1,0 +1,94 @@
+"""Checks of the arrays that a module is given, and the fixed form of their errors:
+
+<module>: expected <argument> <what>, got <what>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minidl.backend import Array, backend_of, device_of, dtype_name, namespace
+
+
+def check_array(
+    owner: object, argument: str, x: Array, like: Array, shape: Sequence[int | str] | None
+) -> None:
+    """Raise unless `x` is an array of `like`'s library, device and dtype, of the given shape.
+
+    Args:
+        owner: What was given `x`: the error begins with it.
+        argument: The name under which it was given.
+        x: The array to check.
+        like: An array that it must go together with.
+        shape: The expected shape. A name in it, such as `"batch"`, stands for any size. None
+            leaves the shape unchecked.
+
+    Raises:
+        TypeError: for something that is no array, another library or another dtype.
+        ValueError: for another device or another shape.
+    """
+    if not (type(x) is type(like) and x.dtype == like.dtype and _device(x) == _device(like)):
+        check_place(owner, argument, x, like)
+        if x.dtype != like.dtype:
+            raise TypeError(
+                f"{owner}: expected {argument} of dtype {dtype_name(like)}, got {dtype_name(x)}"
+            )
+    if shape is not None and x.shape != shape and not _matches(x.shape, shape):
+        expected = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+        raise ValueError(f"{owner}: expected {argument} of shape {expected}, got {tuple(x.shape)}")
+
+
+def check_floating(owner: object, argument: str, x: Array) -> None:
+    """Raise `TypeError` unless `x` is an array of real floating numbers."""
+    try:
+        floating = namespace(x).isdtype(x.dtype, "real floating")
+    except TypeError:
+        raise TypeError(
+            f"{owner}: expected {argument} to be an array, got {type(x).__name__}"
+        ) from None
+    if not floating:
+        raise TypeError(
+            f"{owner}: expected {argument} of a real floating dtype, got {dtype_name(x)}"
+        )
+
+
+def saved(owner: Any) -> Any:
+    """What `owner.forward` saved for `backward`; `RuntimeError` if there was no forward."""
+    if owner.saved is None:
+        raise RuntimeError(f"{owner}.backward: expected a call of forward before, got none")
+    return owner.saved
+
+
+def _device(x: Array) -> Any:
+    return getattr(x, "device", None)  # an array that JAX traces has none
+
+
+def _matches(shape: Sequence[int | None], expected: Sequence[int | str]) -> bool:
+    return len(shape) == len(expected) and all(
+        size == wanted or isinstance(wanted, str)
+        for size, wanted in zip(shape, expected, strict=True)
+    )
+
+
+def check_place(owner: object, argument: str, x: Array, like: Array) -> None:
+    """Raise unless `x` is an array of `like`'s library and lies on its device.
+
+    Raises:
+        TypeError: for something that is no array, or another library.
+        ValueError: for another device.
+    """
+    try:
+        same_library = namespace(x) is namespace(like)
+    except TypeError:
+        raise TypeError(
+            f"{owner}: expected {argument} to be an array, got {type(x).__name__}"
+        ) from None
+    here, there = device_of(like), device_of(x)  # None where JAX traces
+    if not same_library or (here != there and here is not None and there is not None):
+        wanted, given = backend_of(like).name, backend_of(x).name
+        error = ValueError if same_library else TypeError
+        raise error(
+            f"{owner}: expected {argument} on {wanted}, got it on {given}; "
+            f"minidl.get_backend({wanted!r}).asarray(...) moves an array, model.to(...) a model"
+        )

@@ -1,0 +1,75 @@
+"""The linear layer, section 3.4 of the report."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from minidl.backend import Array, Backend, get_backend, namespace
+from minidl.nn.checks import check_array, saved
+from minidl.nn.initializers import Initializer, XavierUniform
+from minidl.nn.module import Module
+from minidl.nn.parameter import Parameter
+
+_count = itertools.count()
+
+
+class Linear(Module):
+    """y = x · W + b, with W of shape `(in_features, out_features)` and b of `(out_features,)`.
+
+    Input: `(batch, in_features)`. Output: `(batch, out_features)`.
+
+    Args:
+        in_features: The number of columns of the input, at least 1.
+        out_features: The number of columns of the output, at least 1.
+        initializer: Gives the initial weights, then the initial bias. `Normal(0.1)` is the
+            report's choice.
+        rng: A generator or a seed for the initial values; by default a fresh seed.
+        backend: Where the parameters are made; by default on the default backend.
+
+    Attributes:
+        weights: The parameter W. Its name has a running number: `weights0`, `weights1`, …
+        bias: The parameter b, likewise `bias0`, `bias1`, …
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        initializer: Initializer | None = None,
+        *,
+        rng: np.random.Generator | int | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        if in_features < 1 or out_features < 1:
+            raise ValueError(
+                "Linear: expected in_features and out_features of at least 1, "
+                f"got {in_features} and {out_features}"
+            )
+        initializer = initializer or XavierUniform()
+        rng = np.random.default_rng(rng)
+        backend = get_backend(backend)
+        number = next(_count)
+        self.in_features = in_features
+        self.out_features = out_features
+        self.weights = Parameter(
+            backend.asarray(initializer(rng, (in_features, out_features))), f"weights{number}"
+        )
+        self.bias = Parameter(backend.asarray(initializer(rng, (out_features,))), f"bias{number}")
+        self.add_parameter([self.weights, self.bias])
+
+    def forward(self, x: Array) -> Array:
+        """Equation 8: y = x · W + b."""
+        weights, bias = self.weights.value, self.bias.value
+        check_array(self, "x", x, weights, ("batch", self.in_features))
+        self.saved = x
+        return x @ weights + bias
+
+    def backward(self, grad_output: Array) -> Array:
+        """Equations 9 to 11, where the loss is summed over the rows of the batch."""
+        x = saved(self)
+        check_array(self, "grad_output", grad_output, x, (x.shape[0], self.out_features))
+        self.weights.grad += x.T @ grad_output
+        self.bias.grad += namespace(x).sum(grad_output, axis=0)
+        return grad_output @ self.weights.value.T

@@ -1,0 +1,41 @@
+"""A parameter: a value that training changes, and the gradient of the loss by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from minidl.backend import Array, backend_of, dtype_name, namespace, zeroed
+from minidl.nn.checks import check_floating
+
+
+class Parameter:
+    """An array that is learnt, with its gradient. It unpacks as the report's pair:
+
+        for value, grad in model.parameters():
+            ...
+
+    Attributes:
+        value: The array, of a real floating dtype.
+        grad: The accumulated gradient of the loss by `value`: same shape, dtype and device.
+        name: A name for debugging, such as `weights0`.
+    """
+
+    __slots__ = ("grad", "name", "value")
+
+    def __init__(self, value: Array, name: str = "") -> None:
+        check_floating("Parameter", "value", value)
+        self.value = value
+        self.grad = namespace(value).zeros_like(value)
+        self.name = name
+
+    def zero_grad(self) -> None:
+        """Set the gradient to zero."""
+        self.grad = zeroed(self.grad)
+
+    def __iter__(self) -> Iterator[Array]:
+        yield self.value
+        yield self.grad
+
+    def __repr__(self) -> str:
+        where = f"{dtype_name(self.value)} on {backend_of(self.value).name}"
+        return f"Parameter({self.name or 'unnamed'}: {tuple(self.value.shape)}, {where})"
