@@ -1,0 +1,133 @@
+"""The report's data set, its standardisation, and mini-batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from minidl.backend import Array, Backend, backend_of, get_backend, namespace, to_numpy
+from minidl.nn.checks import check_place
+
+DISK_CENTER = (0.5, 0.5)
+DISK_RADIUS = 1 / math.sqrt(2 * math.pi)
+"""The disk covers half of the unit square."""
+
+
+def disk(
+    n: int,
+    *,
+    rng: np.random.Generator | int | None = None,
+    backend: str | Backend | None = None,
+) -> tuple[Array, Array]:
+    """Points of the unit square, and whether each lies in the disk: section 2.1 of the report.
+
+    The points are drawn uniformly from [0, 1]². The label is 1 within 1/√(2π) of (0.5, 0.5) and 0
+    outside. The target has a column for each label, with 1 in the column of the point's label
+    and 0 in the other.
+
+    Args:
+        n: The number of points, at least 1.
+        rng: A generator or a seed; by default a fresh seed. A seed gives the same points on
+            every backend.
+        backend: Where the arrays are made; by default on the default backend.
+
+    Returns:
+        The points and the targets, both of shape `(n, 2)`.
+    """
+    if n < 1:
+        raise ValueError(f"disk: expected n of at least 1, got {n}")
+    points = np.random.default_rng(rng).uniform(size=(n, 2))
+    inside = np.sum((points - DISK_CENTER) ** 2, axis=1) <= DISK_RADIUS**2
+    backend = get_backend(backend)
+    return backend.asarray(points), backend.asarray(np.stack([~inside, inside], axis=1) * 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Standardizer:
+    """Brings the columns of a training set to mean 0 and standard deviation 1.
+
+        standardizer = Standardizer.fit(train_x)
+        train_x, test_x = standardizer(train_x), standardizer(test_x)
+
+    Attributes:
+        mean: The mean of each column, on the host in float64, of shape `(features,)`.
+        std: The standard deviation of each column (divided by n), likewise; 1 for a column that
+            does not vary, which is only centred.
+    """
+
+    mean: np.ndarray[Any, np.dtype[np.float64]]
+    std: np.ndarray[Any, np.dtype[np.float64]]
+
+    @classmethod
+    def fit(cls, x: Array) -> Self:
+        """Measure the columns of `x`, of shape `(samples, features)`, in float64 on the host.
+
+        Raises:
+            ValueError: if `x` has another number of dimensions, no samples, or values that are
+                not finite.
+        """
+        host = to_numpy(x).astype(np.float64)
+        if host.ndim != 2 or not len(host):
+            raise ValueError(
+                "Standardizer.fit: expected x of shape (samples, features) with at least one "
+                f"sample, got {host.shape}"
+            )
+        if bad := int(np.sum(~np.isfinite(host))):
+            raise ValueError(f"Standardizer.fit: expected finite values, got {bad} that are not")
+        std = host.std(axis=0)
+        constant = host.min(axis=0) == host.max(axis=0)
+        return cls(host.mean(axis=0), np.where(constant | (std == 0), 1.0, std))
+
+    def __call__(self, x: Array) -> Array:
+        """(x - mean) / std, on the backend and in the dtype of `x`."""
+        if x.ndim != 2 or x.shape[1] != len(self.mean):
+            raise ValueError(
+                f"Standardizer: expected x of shape (samples, {len(self.mean)}), "
+                f"got {tuple(x.shape)}"
+            )
+        backend = backend_of(x)
+        return (x - backend.asarray(self.mean)) / backend.asarray(self.std)
+
+
+def minibatches(
+    x: Array, target: Array, batch_size: int, *, rng: np.random.Generator | int | None = None
+) -> Iterator[tuple[Array, Array]]:
+    """Go once through the data in a random order, a batch at a time; the last may be smaller.
+
+    Args:
+        x: The inputs, of shape `(samples, …)`.
+        target: The targets, of shape `(samples, …)`, on the same device.
+        batch_size: The number of samples in a batch, at least 1.
+        rng: A generator or a seed for the order; by default a fresh seed. A seed gives the same
+            batches on every backend.
+
+    Raises:
+        TypeError: at once, for arrays of two libraries.
+        ValueError: at once, for arrays on two devices, no samples, numbers of samples that
+            differ, or a batch size below 1.
+    """
+    check_place("minibatches", "x", x, x)
+    check_place("minibatches", "target", target, x)
+    if not x.ndim or not target.ndim or x.shape[0] != target.shape[0] or not x.shape[0]:
+        raise ValueError(
+            "minibatches: expected as many targets as inputs, at least one, "
+            f"got shapes {tuple(x.shape)} and {tuple(target.shape)}"
+        )
+    if batch_size < 1:
+        raise ValueError(f"minibatches: expected batch_size of at least 1, got {batch_size}")
+    order = np.random.default_rng(rng).permutation(x.shape[0])
+    return _batches(x, target, batch_size, order)
+
+
+def _batches(
+    x: Array, target: Array, batch_size: int, order: np.ndarray[Any, Any]
+) -> Iterator[tuple[Array, Array]]:
+    xp = namespace(x)
+    indices = backend_of(x).asarray(order)  # one copy to the device for all batches
+    for start in range(0, x.shape[0], batch_size):
+        batch = indices[start : start + batch_size]
+        yield xp.take(x, batch, axis=0), xp.take(target, batch, axis=0)
