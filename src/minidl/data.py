@@ -128,6 +128,7 @@ def _batches(
 ) -> Iterator[tuple[Array, Array]]:
     xp = namespace(x)
     indices = backend_of(x).asarray(order)  # one copy to the device for all batches
-    for start in range(0, x.shape[0], batch_size):
-        batch = indices[start : start + batch_size]
+    samples = x.shape[0]
+    for start in range(0, samples, batch_size):
+        batch = indices[start : min(start + batch_size, samples)]
         yield xp.take(x, batch, axis=0), xp.take(target, batch, axis=0)

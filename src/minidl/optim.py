@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-from minidl.backend import Array, is_writeable_array, namespace, zeroed
+from minidl.backend import Array, is_writeable, namespace, zeroed
 from minidl.nn.checks import check_array
 from minidl.nn.parameter import Parameter
 
@@ -101,7 +101,7 @@ class _FlatVector:
                 check_array(p, self._attribute, part, parts[0], shape)
             xp = namespace(parts[0])
             vector = xp.concat([xp.reshape(part, (-1,)) for part in parts])
-            if is_writeable_array(vector):
+            if is_writeable(vector):
                 self.scatter(vector)
             else:
                 self._vector, self._parts = vector, parts

@@ -8,7 +8,7 @@ what the environment variable `MINIDL_BACKEND` named when minidl was imported, o
 `use_backend` last set.
 """
 
-from minidl.backend.arrays import device_of, dtype_name, is_writeable_array, namespace, zeroed
+from minidl.backend.arrays import device_of, dtype_name, is_writeable, namespace, zeroed
 from minidl.backend.base import DTYPES, Array, Backend, BackendError, to_numpy
 from minidl.backend.selection import (
     BackendStatus,
@@ -31,7 +31,7 @@ __all__ = [
     "device_of",
     "dtype_name",
     "get_backend",
-    "is_writeable_array",
+    "is_writeable",
     "namespace",
     "to_numpy",
     "use_backend",

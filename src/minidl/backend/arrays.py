@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import array_api_compat
-from array_api_compat import device as device_of
-from array_api_compat import is_writeable_array
+import numpy as np
 
 from minidl.backend.base import Array
-
-__all__ = ["device_of", "dtype_name", "is_writeable_array", "namespace", "zeroed"]
 
 
 def dtype_name(x: Array) -> str:
@@ -18,11 +15,19 @@ def dtype_name(x: Array) -> str:
     return str(x.dtype).rpartition(".")[2]
 
 
+def device_of(x: Array) -> Any:
+    """The device of an array, as its namespace's functions take it; None where JAX traces."""
+    return getattr(x, "device", None)
+
+
+# Remembered by type, since every layer asks at every step, and without functools.cache, of which
+# torch.compile warns.
 _namespaces: dict[type, Any] = {}
+_writeable: dict[type, bool] = {}
 
 
 def namespace(x: Array) -> Any:
-    """The array API namespace of an array, remembered by type: every layer asks at every step."""
+    """The array API namespace of an array."""
     try:
         return _namespaces[type(x)]
     except KeyError:
@@ -30,9 +35,19 @@ def namespace(x: Array) -> Any:
         return xp
 
 
+def is_writeable(x: Array) -> bool:
+    """Whether the library of an array lets arrays be written to."""
+    try:
+        return _writeable[type(x)]
+    except KeyError:
+        # array_api_compat looks at the one array, and a NumPy array may be set to read-only
+        _writeable[type(x)] = isinstance(x, np.ndarray) or array_api_compat.is_writeable_array(x)
+        return _writeable[type(x)]
+
+
 def zeroed(x: Array) -> Array:
     """`x` set to zero in place; a new array of zeros where arrays cannot be written to."""
-    if is_writeable_array(x):
+    if is_writeable(x):
         x[...] = 0
         return x
     return namespace(x).zeros_like(x)

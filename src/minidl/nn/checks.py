@@ -28,7 +28,7 @@ def check_array(
         TypeError: for something that is no array, another library or another dtype.
         ValueError: for another device or another shape.
     """
-    if not (type(x) is type(like) and x.dtype == like.dtype and _device(x) == _device(like)):
+    if not (type(x) is type(like) and x.dtype == like.dtype and device_of(x) == device_of(like)):
         check_place(owner, argument, x, like)
         if x.dtype != like.dtype:
             raise TypeError(
@@ -60,17 +60,6 @@ def saved(owner: Any) -> Any:
     return owner.saved
 
 
-def _device(x: Array) -> Any:
-    return getattr(x, "device", None)  # an array that JAX traces has none
-
-
-def _matches(shape: Sequence[int | None], expected: Sequence[int | str]) -> bool:
-    return len(shape) == len(expected) and all(
-        size == wanted or isinstance(wanted, str)
-        for size, wanted in zip(shape, expected, strict=True)
-    )
-
-
 def check_place(owner: object, argument: str, x: Array, like: Array) -> None:
     """Raise unless `x` is an array of `like`'s library and lies on its device.
 
@@ -84,7 +73,7 @@ def check_place(owner: object, argument: str, x: Array, like: Array) -> None:
         raise TypeError(
             f"{owner}: expected {argument} to be an array, got {type(x).__name__}"
         ) from None
-    here, there = device_of(like), device_of(x)  # None where JAX traces
+    here, there = device_of(like), device_of(x)
     if not same_library or (here != there and here is not None and there is not None):
         wanted, given = backend_of(like).name, backend_of(x).name
         error = ValueError if same_library else TypeError
@@ -92,3 +81,10 @@ def check_place(owner: object, argument: str, x: Array, like: Array) -> None:
             f"{owner}: expected {argument} on {wanted}, got it on {given}; "
             f"minidl.get_backend({wanted!r}).asarray(...) moves an array, model.to(...) a model"
         )
+
+
+def _matches(shape: Sequence[int | None], expected: Sequence[int | str]) -> bool:
+    return len(shape) == len(expected) and all(
+        size == wanted or isinstance(wanted, str)
+        for size, wanted in zip(shape, expected, strict=True)
+    )
