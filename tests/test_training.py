@@ -1,0 +1,228 @@
+"""The training loop and what it remembers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import assert_close, network, train_step
+
+import minidl
+from minidl import (
+    MSE,
+    SGD,
+    Backend,
+    History,
+    Linear,
+    NonFiniteLossError,
+    Normal,
+    Sequential,
+    classification_error,
+    disk,
+    fit,
+    minibatches,
+    to_numpy,
+)
+from minidl.backend import Array
+
+
+def test_classification_error_by_hand(backend: Backend) -> None:
+    output = backend.asarray([[0.9, 0.1], [0.2, 0.3], [-5.0, -4.0], [0.7, 0.6]])
+    target = backend.asarray([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    error = classification_error(output, target)
+    assert type(error) is float
+    assert error == 0.5
+
+
+def test_classification_error_needs_rows_of_classes() -> None:
+    with pytest.raises(ValueError, match=r"expected target of shape \(2, 2\), got \(2, 1\)"):
+        classification_error(np.ones((2, 2)), np.ones((2, 1)))
+    for shape in ((0, 2), (3,)):
+        with pytest.raises(ValueError, match=r"expected shape \(samples, classes\) with at least"):
+            classification_error(np.ones(shape), np.ones(shape))
+
+
+def test_fit_is_the_loop_that_one_would_write(backend: Backend) -> None:
+    data, test = disk(25, rng=1), disk(15, rng=2)
+    model = network(backend, hidden=5)
+    history = fit(
+        model,
+        MSE(),
+        SGD(model.parameters(), 0.01),
+        data,
+        epochs=3,
+        batch_size=10,
+        validation=test,
+        rng=3,
+    )
+
+    expected = network(backend, hidden=5)
+    optimizer = SGD(expected.parameters(), 0.01)
+    rng = np.random.default_rng(3)
+    losses = []
+    for _ in range(3):
+        steps = [
+            float(train_step(expected, MSE(), optimizer, x, target))
+            for x, target in minibatches(*data, 10, rng=rng)
+        ]
+        losses.append(sum(steps))
+    assert history.loss == pytest.approx(losses, rel=1e-5)
+    for (value, _), (other, _) in zip(model.parameters(), expected.parameters(), strict=True):
+        assert_close(value, to_numpy(other), backend, rtol=0)
+    assert history.train_error[-1] == classification_error(model(data[0]), data[1])
+    assert history.validation_error[-1] == classification_error(model(test[0]), test[1])
+    assert len(history.train_error) == len(history.validation_error) == 3
+    assert history.seconds > 0
+    assert not model.training
+
+
+def test_fit_learns(backend: Backend) -> None:
+    """A line through the square: a linear model has to find it."""
+    points, _ = disk(200, rng=0)
+    inside = to_numpy(points)[:, 0] > to_numpy(points)[:, 1]
+    target = backend.asarray(np.stack([~inside, inside], axis=1) * 1.0)
+    model = Sequential(Linear(2, 2, rng=0))
+    history = fit(
+        model,
+        MSE("mean"),
+        SGD(model.parameters(), 0.5),
+        (points, target),
+        epochs=60,
+        batch_size=50,
+        validation=(points, target),
+        rng=0,
+    )
+    assert history.train_error[-1] < 0.05
+    assert history.loss[-1] < history.loss[0] / 3
+
+
+def test_without_validation_there_are_no_errors() -> None:
+    model = network(minidl.get_backend(), hidden=3)
+    data = disk(10, rng=0)
+    history = fit(model, MSE(), SGD(model.parameters(), 0.01), data, epochs=2, batch_size=5)
+    assert len(history.loss) == 2
+    assert history.train_error == history.validation_error == []
+    assert model.training
+
+
+def test_a_metric_of_ones_own() -> None:
+    model = network(minidl.get_backend(), hidden=3)
+    data = disk(10, rng=0)
+    history = fit(
+        model,
+        MSE(),
+        SGD(model.parameters(), 0.01),
+        data,
+        epochs=1,
+        batch_size=5,
+        validation=data,
+        metric=lambda output, target: float(np.max(np.abs(output - target))),
+    )
+    assert history.validation_error == [float(np.max(np.abs(model(data[0]) - data[1])))]
+
+
+def test_callbacks_see_the_history_and_can_change_the_learning_rate() -> None:
+    model = network(minidl.get_backend(), hidden=3)
+    optimizer = SGD(model.parameters(), 0.01)
+    seen: list[tuple[int, float]] = []
+
+    def halve(history: History) -> None:
+        seen.append((len(history.loss), optimizer.learning_rate))
+        optimizer.learning_rate /= 2
+
+    history = fit(
+        model,
+        MSE(),
+        optimizer,
+        disk(10, rng=0),
+        epochs=3,
+        batch_size=5,
+        callbacks=(callback for callback in [halve]),
+    )
+    assert seen == [(1, 0.01), (2, 0.005), (3, 0.0025)]
+    assert len(history.loss) == 3
+
+
+def test_an_interrupted_history_stays_with_the_callback() -> None:
+    model = network(minidl.get_backend(), hidden=3)
+    kept: list[History] = []
+
+    def interrupt(history: History) -> None:
+        kept.append(history)
+        if len(history.loss) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            model,
+            MSE(),
+            SGD(model.parameters(), 0.01),
+            disk(10, rng=0),
+            epochs=5,
+            batch_size=5,
+            callbacks=[interrupt],
+        )
+    assert len(kept[-1].loss) == 2
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(backend: Backend) -> None:
+    model = network(backend)
+    with pytest.raises(
+        NonFiniteLossError,
+        match=r"fit: expected a finite loss, got (nan|inf) in epoch \d+; "
+        r"lower the learning rate \(now 1000\), standardise",
+    ):
+        fit(
+            model,
+            MSE(),
+            SGD(model.parameters(), 1000),
+            disk(100, rng=0),
+            epochs=100,
+            batch_size=10,
+            rng=0,
+        )
+
+
+def test_the_error_names_the_epoch() -> None:
+    """Parameters that double in every epoch: 2e155 squared is beyond float64 in the second."""
+    float64 = minidl.get_backend("numpy", "float64")
+    model = Linear(1, 1, Normal(0.0), backend=float64)
+    data = (np.array([[1e77]]), np.array([[1e77]]))
+    with pytest.raises(NonFiniteLossError, match=r"got (nan|inf) in epoch 2;"):
+        fit(model, MSE(), SGD(model.parameters(), 1.0), data, epochs=3, batch_size=1)
+
+
+@pytest.mark.parametrize("epochs", [0, -1])
+def test_bad_epochs(epochs: int) -> None:
+    model = network(minidl.get_backend(), hidden=3)
+    with pytest.raises(ValueError, match=f"fit: expected epochs of at least 1, got {epochs}"):
+        fit(model, MSE(), SGD(model.parameters(), 0.1), disk(4), epochs=epochs, batch_size=2)
+
+
+def test_no_data() -> None:
+    model = network(minidl.get_backend(), hidden=3)
+    empty = (np.zeros((0, 2), "float32"), np.zeros((0, 2), "float32"))
+    with pytest.raises(ValueError, match="minibatches: expected as many targets as inputs"):
+        fit(model, MSE(), SGD(model.parameters(), 0.1), empty, epochs=1, batch_size=2)
+
+
+def test_an_epoch_reads_back_one_number(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+
+    def counted(x: Array) -> np.ndarray[Any, Any]:
+        reads.append(x)
+        return to_numpy(x)
+
+    monkeypatch.setattr("minidl.training.to_numpy", counted)
+    model = network(backend, hidden=3)
+    optimizer = SGD(model.parameters(), 0.01)
+    fit(model, MSE(), optimizer, disk(40, rng=0), epochs=5, batch_size=10, rng=0)
+    assert [tuple(x.shape) for x in reads] == [()] * 5
+
+
+def test_a_learning_rate_of_zero_changes_nothing() -> None:
+    model = network(minidl.get_backend(), hidden=3)
+    data = disk(10, rng=0)
+    history = fit(model, MSE(), SGD(model.parameters(), 0), data, epochs=3, batch_size=10, rng=0)
+    assert history.loss == pytest.approx([history.loss[0]] * 3, rel=1e-6)
