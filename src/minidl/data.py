@@ -90,7 +90,8 @@ class Standardizer:
                 f"got {tuple(x.shape)}"
             )
         backend = backend_of(x)
-        return (x - backend.asarray(self.mean)) / backend.asarray(self.std)
+        # A product and not a quotient, which JAX rounds in another way than the others.
+        return (x - backend.asarray(self.mean)) * backend.asarray(1 / self.std)
 
 
 def minibatches(

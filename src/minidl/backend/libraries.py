@@ -12,7 +12,7 @@ import numpy as np
 from minidl.backend.base import Array, Backend, BackendError
 
 
-class _NumPy(Backend):
+class NumPy(Backend):
     library = "numpy"
     install = "pip install numpy"
     listed = ("numpy",)
@@ -29,7 +29,7 @@ class _NumPy(Backend):
     owns = staticmethod(array_api_compat.is_numpy_array)
 
 
-class _Torch(Backend):
+class Torch(Backend):
     library = "torch"
     install = "pip install 'minidl[torch]'"
     listed = ("torch", "torch:cuda")
@@ -76,7 +76,7 @@ class _Torch(Backend):
         return "cpu"
 
 
-class _CuPy(Backend):
+class CuPy(Backend):
     library = "cupy"
     install = "pip install 'minidl[cupy-cuda13x]' (CUDA 12: 'minidl[cupy-cuda12x]')"
     listed = ("cupy",)
@@ -116,7 +116,7 @@ class _CuPy(Backend):
         return str(properties["name"].decode())
 
 
-class _JAX(Backend):
+class JAX(Backend):
     library = "jax"
     install = "pip install 'minidl[jax]'"
     listed = ("jax",)
@@ -143,7 +143,7 @@ class _JAX(Backend):
         return str(self.device.device_kind)
 
 
-class _Strict(Backend):
+class ArrayAPIStrict(Backend):
     library = "array_api_strict"
     install = "pip install array-api-strict"
     listed = ("array_api_strict",)
