@@ -1,0 +1,369 @@
+"""The command line, end to end."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl
+
+for extra in ("typer", "rich", "matplotlib"):
+    pytest.importorskip(extra, reason=f"{extra} of the extra [cli] is not installed")
+
+from minidl.app import cli, main  # noqa: E402  (needs the extra)
+
+FILES = ["config.json", "decision.png", "history.csv", "loss.png"]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """The command, run in this process and in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["minidl", *arguments])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        code = exited.value.code or 0
+        assert isinstance(code, int)
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+def files(folder: str | Path) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_train_writes_a_run_folder(run: Run, backend_name: str) -> None:
+    done = run("train", "--backend", backend_name, "--epochs", "3", "--out", "results/first")
+    assert (done.code, done.err) == (0, "")
+    assert "test error" in done.out
+    assert "results/first" in done.out
+    assert files("results") == ["first"]
+    assert files("results/first") == FILES
+    for picture in ("loss.png", "decision.png"):
+        assert Path("results/first", picture).read_bytes().startswith(PNG)
+    config = json.loads(Path("results/first/config.json").read_text(encoding="utf-8"))
+    assert config["backend"] == backend_name
+    assert config["hidden"] == [25, 25, 25]
+    assert config["activations"] == ["relu", "tanh", "relu"]
+    assert config["minidl"] == minidl.__version__
+    with Path("results/first/history.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[-1]["test_error"]) == config["test_error"]
+    assert 550 < float(rows[0]["loss"]) < 700
+
+
+def test_train_json(run: Run, backend_name: str) -> None:
+    done = run(
+        *("train", "--json", "--backend", backend_name, "--dtype", "float64", "--seed", "7"),
+        *("--epochs", "2", "--hidden", "4,5", "--activations", "tanh", "--out", "x"),
+    )
+    assert (done.code, done.err) == (0, "")
+    result = json.loads(done.out)
+    backend = minidl.get_backend(backend_name, "float64")
+    assert result["backend"] == backend_name
+    assert result["device"] == backend.device_name
+    assert result["dtype"] == "float64"
+    assert result["seed"] == 7
+    assert result["hidden"] == [4, 5]
+    assert result["activations"] == ["tanh", "tanh"]
+    assert len(result["loss"]) == 2
+    assert 0 < result["train_error"] < 1
+    assert 0 < result["test_error"] < 1
+    assert result["seconds"] > 0
+    rng = np.random.default_rng(7).spawn(3)[1]
+    shapes: list[tuple[int, ...]] = [(2, 4), (4,), (4, 5), (5,), (5, 2), (2,)]
+    values = b"".join(rng.normal(0, 0.1, shape).tobytes() for shape in shapes)
+    assert result["initial_parameters_sha256"] == hashlib.sha256(values).hexdigest()
+
+
+def test_the_default_folder_is_new_each_time(run: Run) -> None:
+    folders = [json.loads(run("train", "--json", "--epochs", "1").out)["folder"] for _ in range(2)]
+    assert len(set(folders)) == 2
+    assert all(files(folder) == FILES for folder in folders)
+    assert all(Path(folder).parent == Path("runs") for folder in folders)
+
+
+def test_seeds_repeat_and_differ(run: Run) -> None:
+    def loss(seed: int, out: str) -> Any:
+        done = run("train", "--json", "--epochs", "2", "--seed", str(seed), "--out", out)
+        return json.loads(done.out)["loss"]
+
+    first = loss(1, "a")
+    assert loss(1, "b") == first
+    assert loss(2, "c") != first
+
+
+def test_reproduce(run: Run, backend_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch)
+    done = run("reproduce", "--json", "--sessions", "2", "--backend", backend_name, "--out", "r")
+    assert (done.code, done.err) == (0, "")
+    result = json.loads(done.out)
+    assert result["sessions"] == 2
+    for network in ("report", "specified"):
+        for error in ("train_error", "test_error"):
+            spread = result[network][error]
+            assert 0 < spread["best"] <= spread["mean"] < 1
+            assert spread["std"] >= 0
+        assert 550 < result[network]["first_loss"] < 700
+        assert result[network]["last_loss"] < result[network]["first_loss"]
+    assert files("r") == ["loss.png", "results.json", "table.md"]
+    table = Path("r/table.md").read_text(encoding="utf-8").splitlines()
+    assert table[0] == "|  | the report's figures | report network | specified network |"
+    assert table[2].startswith("| train error | 2.5% | ")
+    assert [line.split(" | ")[1] for line in table[3:]] == [
+        "0.9%",
+        "3.0%",
+        "1.9%",
+        "648.19",
+        "88.62",
+    ]
+
+
+def shorten(monkeypatch: pytest.MonkeyPatch, epochs: int = 3) -> None:
+    """The report's 250 epochs would take long on every backend."""
+    real = cli.networks
+
+    def networks(*arguments: Any) -> dict[str, Any]:
+        return {
+            name: replace(experiment, epochs=epochs)
+            for name, experiment in real(*arguments).items()
+        }
+
+    monkeypatch.setattr(cli, "networks", networks)
+
+
+def test_reproduce_shows_a_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch)
+    done = run("reproduce", "--sessions", "1")
+    assert (done.code, done.err) == (0, "")
+    assert "the report's figures" in done.out
+    assert "648.19" in done.out
+
+
+def test_backends(run: Run) -> None:
+    done = run("backends", "--json")
+    assert (done.code, done.err) == (0, "")
+    rows = json.loads(done.out)
+    names = ["numpy", "torch", "torch:cuda", "cupy", "jax", "array_api_strict"]
+    assert [row["name"] for row in rows] == names
+    assert all(list(row) == ["name", "available", "reason", "version", "device"] for row in rows)
+    assert rows[0]["available"] is True
+    table = run("backends")
+    assert table.code == 0
+    assert all(name in table.out for name in names)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--backend", "nonsense"], "unknown backend 'nonsense': expected one of numpy, torch"),
+        (["--epochs", "0"], "epochs"),
+        (["--batch-size", "0"], "batch-size"),
+        (["--batch-size", "many"], "batch-size"),
+        (["--learning-rate", "nan"], "learning_rate: expected a finite number of at least 0"),
+        (["--learning-rate", "-1"], "learning_rate: expected a finite number of at least 0"),
+        (["--standard-deviation", "inf"], "standard_deviation: expected a finite number of at"),
+        (["--hidden", "25,x"], "hidden: expected widths such as 25,25,25, got '25,x'"),
+        (["--hidden", "25,0"], "hidden: expected widths of at least 1, got (25, 0)"),
+        (["--activations", "relu,gelu,relu"], "activations: expected relu or tanh, got 'gelu'"),
+        (["--activations", "relu,tanh"], "activations: expected one for each of the 3 hidden"),
+        (["--dtype", "float16"], "dtype"),
+        (["--seed", "-1"], "seed"),
+        (["--sede", "1"], "sede"),
+        (["--out", "there"], "out: there: expected a folder that does not exist yet, but it does"),
+        (["--out", "file/x"], "out: file/x: expected a place for a new folder, got: "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage(run: Run, arguments: list[str], message: str) -> None:
+    Path("there").mkdir()
+    Path("there/mine.txt").write_text("mine", encoding="utf-8")
+    Path("file").write_text("mine", encoding="utf-8")
+    done = run("train", *arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
+    assert files(".") == ["file", "there"]
+    assert files("there") == ["mine.txt"]
+
+
+def test_an_unwritable_place(run: Run, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root can write anywhere")
+    tmp_path.chmod(0o500)
+    done = run("train", "--out", "x")
+    assert done.code == 2
+    assert "out: x: expected a place for a new folder, got: Permission denied" in done.err
+
+
+@pytest.mark.parametrize("name", ["cupy", "torch:cuda"])
+def test_a_gpu_backend_without_a_gpu(run: Run, name: str) -> None:
+    try:
+        minidl.get_backend(name)
+    except minidl.BackendError as error:
+        reason = str(error)
+    else:
+        pytest.skip(f"{name} works here")
+    done = run("train", "--backend", name)
+    assert (done.code, done.out, done.err) == (2, "", f"minidl: {reason}\n")
+    assert files(".") == []
+
+
+def test_divergence_fails_and_writes_nothing(run: Run) -> None:
+    done = run("train", "--learning-rate", "10", "--epochs", "50", "--out", "x")
+    assert done.code == 1
+    assert "expected a finite loss, got" in done.err
+    assert "lower the learning rate (now 10)" in done.err
+    assert "Traceback" not in done.err
+    assert files(".") == []
+
+
+def test_a_folder_made_by_another_in_the_meantime(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plot(*_: object) -> None:
+        Path("x").mkdir()
+
+    monkeypatch.setattr(cli, "plot_history", plot)
+    done = run("train", "--epochs", "1", "--out", "x")
+    assert done.code == 2
+    assert "x: expected a folder that does not exist yet, but it does; the results are" in done.err
+    assert files("x") == []
+    (kept,) = (name for name in files(".") if name != "x")
+    assert "history.csv" in files(kept)
+
+
+def test_a_failure_in_writing_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def plot(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(cli, "plot_decision", plot)
+    done = run("train", "--epochs", "1", "--out", "x")
+    assert (done.code, done.err) == (1, "minidl: disk full\n")
+    assert files(".") == []
+
+
+def test_reproduce_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch)
+    real, calls = cli.train_session, []
+
+    def train_session(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(cli, "train_session", train_session)
+    done = run("reproduce", "--json", "--sessions", "5", "--out", "r")
+    assert done.code == 1
+    assert "interrupted after 1 of 5 sessions" in done.err
+    assert json.loads(done.out)["sessions"] == 1
+    assert files("r") == ["loss.png", "results.json", "table.md"]
+
+    calls[:] = [None] * 3
+    done = run("reproduce", "--sessions", "5", "--out", "s")
+    assert (done.code, done.out) == (1, "")
+    assert "interrupted; nothing was written" in done.err
+    assert files(".") == ["r"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_ctrl_c_on_a_terminal_keeps_what_was_learnt(tmp_path: Path) -> None:
+    terminal, inside = os.openpty()
+    command = [sys.executable, "-m", "minidl", "train", "--epochs", "100000000", "--out", "x"]
+    process = subprocess.Popen(
+        [*command, "--json"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=inside, text=True
+    )
+    os.close(inside)
+    try:
+        read_until(terminal, b"steps/s", seconds=120)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=120)
+        shown = read_until(terminal, b"interrupted after epoch", seconds=60)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+    assert process.returncode == 1
+    assert b"Traceback" not in shown
+    result = json.loads(out)
+    assert result["interrupted"] is True
+    assert len(result["loss"]) >= 1
+    assert files(tmp_path / "x") == FILES
+
+
+def read_until(terminal: int, text: bytes, seconds: float) -> bytes:
+    """What a terminal shows until the text comes."""
+    shown = b""
+    end = time.monotonic() + seconds
+    while text not in shown:
+        ready, _, _ = select.select([terminal], [], [], max(0.0, end - time.monotonic()))
+        assert ready, f"waited {seconds} s for {text!r}, got {shown[-500:]!r}"
+        shown += os.read(terminal, 65536)
+    return shown
+
+
+def test_the_environment_chooses_the_backend(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "minidl", "train", "--epochs", "1", "--json"]
+
+    def train(backend: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"MINIDL_BACKEND": backend}
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    wrong = train("nonsense")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("minidl: unknown backend 'nonsense': expected one of numpy")
+    assert "Traceback" not in wrong.stderr
+    assert files(tmp_path) == []
+    right = train("numpy")
+    assert json.loads(right.stdout)["backend"] == "numpy"
+
+
+def test_without_the_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "minidl.app.cli")
+    monkeypatch.setitem(sys.modules, "typer", None)
+    with pytest.raises(SystemExit) as exited:
+        main()
+    assert exited.value.code == "minidl: typer is not installed: pip install 'minidl[cli]'"
+    assert capsys.readouterr().out == ""
