@@ -24,7 +24,7 @@ import minidl
 for extra in ("typer", "rich", "matplotlib"):
     pytest.importorskip(extra, reason=f"{extra} of the extra [cli] is not installed")
 
-from minidl.app import cli, main  # noqa: E402  (needs the extra)
+from minidl.app import cli, experiment, main  # noqa: E402  (needs the extra)
 
 FILES = ["config.json", "decision.png", "history.csv", "loss.png"]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -151,12 +151,11 @@ def test_reproduce(run: Run, backend_name: str, monkeypatch: pytest.MonkeyPatch)
 
 def shorten(monkeypatch: pytest.MonkeyPatch, epochs: int = 3) -> None:
     """The report's 250 epochs would take long on every backend."""
-    real = cli.networks
+    real = experiment.networks
 
     def networks(*arguments: Any) -> dict[str, Any]:
         return {
-            name: replace(experiment, epochs=epochs)
-            for name, experiment in real(*arguments).items()
+            name: replace(settings, epochs=epochs) for name, settings in real(*arguments).items()
         }
 
     monkeypatch.setattr(cli, "networks", networks)
@@ -276,13 +275,14 @@ def test_a_failure_in_writing_leaves_nothing(run: Run, monkeypatch: pytest.Monke
 
 def test_reproduce_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     shorten(monkeypatch)
-    real, calls = cli.train_session, []
+    calls = 0
 
     def train_session(*arguments: Any) -> Any:
-        calls.append(arguments)
-        if len(calls) == 4:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return experiment.train(*arguments)
 
     monkeypatch.setattr(cli, "train_session", train_session)
     done = run("reproduce", "--json", "--sessions", "5", "--out", "r")
@@ -291,7 +291,7 @@ def test_reproduce_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     assert json.loads(done.out)["sessions"] == 1
     assert files("r") == ["loss.png", "results.json", "table.md"]
 
-    calls[:] = [None] * 3
+    calls = 3
     done = run("reproduce", "--sessions", "5", "--out", "s")
     assert (done.code, done.out) == (1, "")
     assert "interrupted; nothing was written" in done.err

@@ -1,0 +1,129 @@
+"""The project's tasks: `nox` runs the tests, the linter and the type checker."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "virtualenv"  # with pip: uv does not see every build of torch
+nox.options.sessions = ["tests", "lint", "typecheck"]
+nox.options.stop_on_first_error = False
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+CONSTRAINTS = Path("constraints.txt").resolve()
+
+CPU = ("numpy", "array_api_strict", "torch", "jax")
+GPU = ("torch:cuda", "cupy")
+
+
+def group(*names: str) -> Sequence[str]:
+    """The requirements of dependency groups."""
+    return nox.project.dependency_groups(PROJECT, *names)
+
+
+def oldest(name: str) -> str:
+    """The requirement that pins a dependency to the oldest version that pyproject.toml allows."""
+    project = PROJECT["project"]
+    for text in (*project["dependencies"], *project["optional-dependencies"]["torch"]):
+        requirement = Requirement(text)
+        if requirement.name == name:
+            (bound,) = requirement.specifier
+            return f"{name}=={bound.version}.*"
+    raise ValueError(f"{name} is not among the dependencies")
+
+
+def cupy_extra() -> str:
+    """The extra with the CuPy for this machine's driver."""
+    shown = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"CUDA Version: (\d+)", shown)
+    return "cupy-cuda12x" if found and int(found[1]) < 13 else "cupy-cuda13x"
+
+
+def skip_without_gpu(session: nox.Session, backend: str) -> None:
+    """Skip with the reason before anything is installed; fail where MINIDL_REQUIRE names it."""
+    if shutil.which("nvidia-smi"):
+        return
+    reason = f"{backend} needs an NVIDIA GPU, and this machine has no nvidia-smi"
+    if backend in os.environ.get("MINIDL_REQUIRE", "").split(","):
+        session.error(f"MINIDL_REQUIRE names it: {reason}")
+    session.skip(reason)
+
+
+def requirements(backend: str) -> list[str]:
+    """What the tests of a backend install: beside NumPy no library but its own, so that none can
+    help out unseen."""
+    libraries = {"torch": "torch", "torch:cuda": "torch", "jax": "jax"}
+    extra = cupy_extra() if backend == "cupy" else libraries.get(backend)
+    strict = group("strict") if backend == "array_api_strict" else ()
+    return [f".[cli,{extra}]" if extra else ".[cli]", *strict, *group("tests")]
+
+
+@nox.session
+@nox.parametrize(
+    "backend",
+    [nox.param(name, id=name, tags=["cpu"]) for name in CPU]
+    + [nox.param(name, id=name, tags=["gpu"]) for name in GPU],
+)
+def tests(session: nox.Session, backend: str) -> None:
+    """Test one backend, in an environment that holds only its library."""
+    if backend in GPU:
+        skip_without_gpu(session, backend)
+    else:  # a GPU session takes the build of torch with CUDA
+        session.env["PIP_CONSTRAINT"] = str(CONSTRAINTS)
+    session.install(*requirements(backend))
+    names = [backend]
+    if backend == "array_api_strict":
+        names.append("array_api_strict:device1")
+    session.env["MINIDL_REQUIRE"] = ",".join(names)
+    session.run("pytest", *(f"--backend={name}" for name in names), *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format with ruff."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """Check types with mypy, strictly."""
+    session.install(".[cli]", *group("types", "tests", "bench"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time the training step on the CPU's backends."""
+    session.env["PIP_CONSTRAINT"] = str(CONSTRAINTS)
+    session.install(".[torch,jax]", *group("bench", "strict"))
+    session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session(default=False)
+def minimums(session: nox.Session) -> None:
+    """Test the oldest supported numpy, array-api-compat and torch."""
+    names = ("numpy", "array-api-compat", "torch")
+    session.install(".[cli,torch]", *map(oldest, names), *group("tests"))
+    session.run("pytest", "--backend=numpy", "--backend=torch", *session.posargs)
+
+
+@nox.session(default=False)
+def build(session: nox.Session) -> None:
+    """Build the sdist and the wheel, and import the wheel in an empty environment."""
+    session.install("build", "twine")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build")
+    files = [str(path) for path in Path("dist").iterdir()]
+    session.run("twine", "check", "--strict", *files)
+    session.install("--force-reinstall", *(path for path in files if path.endswith(".whl")))
+    session.run("python", "-c", "import minidl; print(minidl.__version__, minidl.Linear(2, 2))")
