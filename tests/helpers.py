@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 import minidl
 from minidl import Backend, to_numpy
-from minidl.backend import Array, backend_of, device_of, namespace
+from minidl.backend import Array, backend_of, namespace
 
 
 def assert_close(
@@ -19,7 +20,7 @@ def assert_close(
     array that silently went there."""
     assert namespace(actual) is namespace(backend.asarray(0.0))
     assert backend_of(actual).name == backend.name
-    assert device_of(actual) == backend.device
+    assert array_api_compat.device(actual) == backend.device
     assert actual.dtype == (backend.dtype if dtype is None else dtype)
     expected = np.asarray(expected)
     assert tuple(actual.shape) == expected.shape

@@ -17,7 +17,10 @@ def dtype_name(x: Array) -> str:
 
 def device_of(x: Array) -> Any:
     """The device of an array, as its namespace's functions take it; None where JAX traces."""
-    return getattr(x, "device", None)
+    try:
+        return x.device
+    except AttributeError:
+        return None
 
 
 # Remembered by type, since every layer asks at every step, and without functools.cache, of which
