@@ -298,32 +298,59 @@ def test_reproduce_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     assert files(".") == ["r"]
 
 
+@pytest.mark.parametrize(("reads", "epochs"), [(1, 0), (3, 0), (4, 1), (5, 1), (6, 1), (7, 2)])
+def test_train_interrupted(
+    run: Run, monkeypatch: pytest.MonkeyPatch, reads: int, epochs: int
+) -> None:
+    """At each place of an epoch where the host waits: for the loss and for the two errors."""
+    count = 0
+
+    def interrupted(x: object) -> object:
+        nonlocal count
+        count += 1
+        if count == reads:
+            raise KeyboardInterrupt
+        return minidl.to_numpy(x)
+
+    monkeypatch.setattr("minidl.training.to_numpy", interrupted)
+    done = run("train", "--json", "--epochs", "9", "--out", "x")
+    assert done.code == 1
+    if epochs == 0:
+        assert (done.out, done.err) == ("", "minidl: interrupted; nothing was written\n")
+        assert files(".") == []
+        return
+    assert done.err == f"minidl: interrupted after epoch {epochs} of 9\n"
+    assert len(json.loads(done.out)["loss"]) == epochs
+    assert files("x") == FILES
+    assert len(Path("x/history.csv").read_text(encoding="utf-8").splitlines()) == epochs + 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_ctrl_c_on_a_terminal_keeps_what_was_learnt(tmp_path: Path) -> None:
-    terminal, inside = os.openpty()
     command = [sys.executable, "-m", "minidl", "train", "--epochs", "100000000", "--out", "x"]
-    process = subprocess.Popen(
-        [*command, "--json"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=inside, text=True
-    )
-    os.close(inside)
-    try:
-        read_until(terminal, b"steps/s", seconds=120)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=120)
-        shown = read_until(terminal, b"interrupted after epoch", seconds=60)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(terminal)
+    terminal, inside = os.openpty()
+    with (tmp_path / "out").open("w+", encoding="utf-8") as out:
+        process = subprocess.Popen([*command, "--json"], cwd=tmp_path, stdout=out, stderr=inside)
+        try:
+            read_until(terminal, b"steps/s")
+            process.send_signal(signal.SIGINT)
+            shown = read_until(terminal, b"interrupted after epoch")
+            process.wait(timeout=60)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(inside)
+            os.close(terminal)
+        out.seek(0)
+        result = json.load(out)
     assert process.returncode == 1
     assert b"Traceback" not in shown
-    result = json.loads(out)
     assert result["interrupted"] is True
     assert len(result["loss"]) >= 1
     assert files(tmp_path / "x") == FILES
 
 
-def read_until(terminal: int, text: bytes, seconds: float) -> bytes:
+def read_until(terminal: int, text: bytes, seconds: float = 120) -> bytes:
     """What a terminal shows until the text comes."""
     shown = b""
     end = time.monotonic() + seconds

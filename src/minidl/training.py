@@ -120,11 +120,13 @@ def fit(
                     f"learning rate (now {optimizer.learning_rate:g}), standardise the inputs, "
                     "or start from smaller parameters"
                 )
-            history.loss.append(total)
             if validation is not None:
                 model.eval()
-                history.train_error.append(metric(model(data[0]), data[1]))
-                history.validation_error.append(metric(model(validation[0]), validation[1]))
+                train_error = metric(model(data[0]), data[1])
+                validation_error = metric(model(validation[0]), validation[1])
+                history.train_error.append(train_error)
+                history.validation_error.append(validation_error)
+            history.loss.append(total)
             history.seconds = time.perf_counter() - start
             for callback in callbacks:
                 callback(history)

@@ -114,7 +114,7 @@ def train(
     path = out or default_folder(experiment.backend.name)
     steps = math.ceil(SAMPLES / batch_size)
     with _running(), new_folder(path) as folder:
-        with _progress("training", epochs) as advance:
+        with _progress(epochs) as advance:
             session = train_session(experiment, [lambda h: advance(_described(h, steps))])
         result = _train_result(experiment, session)
         _write_json(folder / "config.json", {"minidl": minidl.__version__} | result)
@@ -156,7 +156,7 @@ def reproduce(
     interrupted = False
     start = time.perf_counter()
     with _running(), new_folder(path) as folder:
-        with _progress("sessions", sessions * len(histories)) as advance:
+        with _progress(sessions * len(histories)) as advance:
             try:
                 for number in range(sessions):
                     for name, history in _train_all(networks(where, seed + number), advance):
@@ -234,19 +234,18 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 @contextmanager
-def _progress(description: str, total: int) -> Iterator[Callable[[str], None]]:
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
     """A progress bar on standard error, if that is a terminal; the block gets a function that
     advances it by one and shows a text."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}"),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total, text="")
+        task = progress.add_task("", total=total, text="")
         yield lambda text: progress.update(task, advance=1, text=text)
 
 
@@ -259,7 +258,7 @@ def _train_all(
         session = train_session(experiment)
         if session.interrupted:
             raise KeyboardInterrupt
-        advance(f"{name} network: test error {session.test_error:.1%}")
+        advance(f"{name} network, seed {experiment.seed}: test {session.test_error:.1%}")
         histories.append((name, session.history))
     return histories
 
@@ -267,8 +266,8 @@ def _train_all(
 def _described(history: History, steps_per_epoch: int) -> str:
     rate = steps_per_epoch * len(history.loss) / history.seconds
     return (
-        f"loss {history.loss[-1]:.2f}, train error {history.train_error[-1]:.1%}, "
-        f"test error {history.validation_error[-1]:.1%}, {rate:.0f} steps/s"
+        f"loss {history.loss[-1]:.2f}, train {history.train_error[-1]:.1%}, "
+        f"test {history.validation_error[-1]:.1%}, {rate:.0f} steps/s"
     )
 
 

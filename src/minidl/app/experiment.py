@@ -154,6 +154,8 @@ def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object
         if not history.loss:
             raise
         interrupted = True
+        whole = len(history.loss)  # what fit appends last
+        del history.train_error[whole:], history.validation_error[whole:]
     return Session(model, standardizer, test_points, test_target, history, digest, interrupted)
 
 

@@ -31,21 +31,20 @@ _writeable: dict[type, bool] = {}
 
 def namespace(x: Array) -> Any:
     """The array API namespace of an array."""
-    try:
-        return _namespaces[type(x)]
-    except KeyError:
+    xp = _namespaces.get(type(x))
+    if xp is None:
         xp = _namespaces[type(x)] = array_api_compat.array_namespace(x)
-        return xp
+    return xp
 
 
 def is_writeable(x: Array) -> bool:
     """Whether the library of an array lets arrays be written to."""
-    try:
-        return _writeable[type(x)]
-    except KeyError:
+    writeable = _writeable.get(type(x))
+    if writeable is None:
         # array_api_compat looks at the one array, and a NumPy array may be set to read-only
-        _writeable[type(x)] = isinstance(x, np.ndarray) or array_api_compat.is_writeable_array(x)
-        return _writeable[type(x)]
+        writeable = isinstance(x, np.ndarray) or array_api_compat.is_writeable_array(x)
+        _writeable[type(x)] = writeable
+    return writeable
 
 
 def zeroed(x: Array) -> Array:
