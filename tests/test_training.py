@@ -55,6 +55,7 @@ def test_fit_is_the_loop_that_one_would_write(backend: Backend) -> None:
         batch_size=10,
         validation=test,
         rng=3,
+        capture="off",
     )
 
     expected = network(backend, hidden=5)
@@ -203,7 +204,7 @@ def test_bad_epochs(epochs: int) -> None:
 def test_no_data() -> None:
     model = network(minidl.get_backend(), hidden=3)
     empty = (np.zeros((0, 2), "float32"), np.zeros((0, 2), "float32"))
-    with pytest.raises(ValueError, match="minibatches: expected as many targets as inputs"):
+    with pytest.raises(ValueError, match="Epoch: expected as many targets as inputs"):
         fit(model, MSE(), SGD(model.parameters(), 0.1), empty, epochs=1, batch_size=2)
 
 

@@ -10,6 +10,7 @@ from minidl.backend import (
     to_numpy,
     use_backend,
 )
+from minidl.capture import CaptureError, capture
 from minidl.data import Standardizer, disk, minibatches
 from minidl.gradcheck import GradientError, gradcheck
 from minidl.nn import (
@@ -29,7 +30,7 @@ from minidl.nn import (
     XavierUniform,
 )
 from minidl.optim import SGD, Optimizer
-from minidl.training import History, NonFiniteLossError, classification_error, fit
+from minidl.training import Epoch, History, NonFiniteLossError, classification_error, fit
 
 __version__ = "0.1.0"
 
@@ -39,6 +40,8 @@ __all__ = [
     "Backend",
     "BackendError",
     "BackendStatus",
+    "CaptureError",
+    "Epoch",
     "GradientError",
     "History",
     "Initializer",
@@ -59,6 +62,7 @@ __all__ = [
     "XavierUniform",
     "available_backends",
     "backend_of",
+    "capture",
     "classification_error",
     "disk",
     "fit",

@@ -111,17 +111,22 @@ def minibatches(
         ValueError: at once, for arrays on two devices, no samples, numbers of samples that
             differ, or a batch size below 1.
     """
-    check_place("minibatches", "x", x, x)
-    check_place("minibatches", "target", target, x)
+    check_data("minibatches", x, target, batch_size)
+    order = np.random.default_rng(rng).permutation(x.shape[0])
+    return _batches(x, target, batch_size, order)
+
+
+def check_data(owner: object, x: Array, target: Array, batch_size: int) -> None:
+    """Raise unless inputs and targets go together and the batch size is at least 1."""
+    check_place(owner, "x", x, x)
+    check_place(owner, "target", target, x)
     if not x.ndim or not target.ndim or x.shape[0] != target.shape[0] or not x.shape[0]:
         raise ValueError(
-            "minibatches: expected as many targets as inputs, at least one, "
+            f"{owner}: expected as many targets as inputs, at least one, "
             f"got shapes {tuple(x.shape)} and {tuple(target.shape)}"
         )
     if batch_size < 1:
-        raise ValueError(f"minibatches: expected batch_size of at least 1, got {batch_size}")
-    order = np.random.default_rng(rng).permutation(x.shape[0])
-    return _batches(x, target, batch_size, order)
+        raise ValueError(f"{owner}: expected batch_size of at least 1, got {batch_size}")
 
 
 def _batches(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from minidl.backend import Array, namespace, to_numpy
-from minidl.data import minibatches
+from minidl.backend import Array, backend_of, namespace, to_numpy
+from minidl.capture import capture as record
+from minidl.capture import compiled, sum_over_rows
+from minidl.data import check_data
 from minidl.nn.checks import check_array
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
@@ -19,6 +22,11 @@ from minidl.optim import Optimizer
 
 Data: TypeAlias = tuple[Array, Array]
 Metric: TypeAlias = Callable[[Array, Array], float]
+
+CAPTURES = ("auto", "off", "compile")
+
+MOST_BATCHES = 1000
+"""A recording on a GPU holds every operation of its batches, so it holds no more than these."""
 
 
 @dataclass
@@ -61,6 +69,95 @@ def classification_error(output: Array, target: Array) -> float:
     return int(np.count_nonzero(to_numpy(wrong))) / int(output.shape[0])
 
 
+class Epoch:
+    """An epoch of training as one function, recorded as a whole where the library can do that.
+
+        epoch = Epoch(model, loss, optimizer, (x, target), batch_size=100)
+        total = epoch(np.random.default_rng(0).permutation(x.shape[0]))
+
+    A call goes through the samples in the given order, a batch at a time, and returns the batches'
+    losses, summed, as an array of no dimensions on the device. Nothing is read back.
+
+    For each thousand batches the order is copied to the device once, and recorded, they are one
+    launch. The data are read at each call and not copied; recorded on a GPU, they must stay the
+    same arrays.
+
+    Args:
+        model: The model.
+        loss: The loss.
+        optimizer: The optimizer, made from the model's parameters.
+        data: Inputs and targets, both with the samples along the first axis.
+        batch_size: The number of samples in a batch, at least 1; the last may be smaller.
+        capture: `"auto"` records on GPUs and on JAX, `"off"` nowhere, `"compile"` also has
+            PyTorch compile the step: see `minidl.capture` for what a step may then do.
+
+    Raises:
+        ValueError: for another `capture`, a batch size below 1, or data that do not go together.
+        CaptureError: at the first call, if the step cannot be recorded.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        optimizer: Optimizer,
+        data: Data,
+        batch_size: int,
+        *,
+        capture: str = "auto",
+    ) -> None:
+        if capture not in CAPTURES:
+            raise ValueError(
+                f"Epoch: expected capture to be one of {', '.join(CAPTURES)}, got {capture!r}"
+            )
+        x, target = data
+        check_data("Epoch", x, target, batch_size)
+        self._backend = backend_of(x)
+        self._samples = int(x.shape[0])
+        self._batch_size = batch_size
+        self._state = (model, optimizer)
+
+        def step(batch: Array, x: Array, target: Array) -> Array:
+            xp = namespace(x)
+            x, target = xp.take(x, batch, axis=0), xp.take(target, batch, axis=0)
+            optimizer.zero_grad()
+            value = loss(model(x), target)
+            model.backward(loss.backward())
+            optimizer.step()
+            return value
+
+        self._step = compiled(step, self._state) if capture == "compile" else step
+        self._train: Callable[[Array], Array] = (
+            functools.partial(self._batches, x=x, target=target)
+            if capture == "off"
+            else record(self._batches, self._state, constants=data)
+        )
+
+    def __call__(self, order: np.ndarray[Any, Any]) -> Array:
+        if order.shape != (self._samples,):
+            raise ValueError(
+                f"Epoch: expected order of shape ({self._samples},), got {order.shape}"
+            )
+        size = self._batch_size * MOST_BATCHES
+        starts = range(0, self._samples, size)
+        sums = [self._train(self._backend.asarray(order[i : i + size])) for i in starts]
+        return sum(sums[1:], sums[0])
+
+    def _batches(self, order: Array, x: Array, target: Array) -> Array:
+        """Train on the samples that are named, and return the sum of the losses."""
+        full, rest = divmod(order.shape[0], self._batch_size)
+        total = None
+        if full:
+            rows = namespace(order).reshape(
+                order[: full * self._batch_size], (full, self._batch_size)
+            )
+            total = sum_over_rows(lambda row: self._step(row, x, target), self._state, rows)
+        if rest:
+            last = self._step(order[full * self._batch_size :], x, target)
+            total = last if total is None else total + last
+        return total
+
+
 def fit(
     model: Module,
     loss: Loss,
@@ -73,6 +170,7 @@ def fit(
     metric: Metric = classification_error,
     rng: np.random.Generator | int | None = None,
     callbacks: Iterable[Callable[[History], object]] = (),
+    capture: str = "auto",
 ) -> History:
     """Train a model.
 
@@ -92,28 +190,28 @@ def fit(
         rng: A generator or a seed for the order of the samples; by default a fresh seed.
         callbacks: Called after each epoch with the history so far. The history is the one that
             `fit` returns, so a callback that keeps it has it also if training is interrupted.
+        capture: How epochs are recorded: `"auto"`, `"off"` or `"compile"`, as for `Epoch`.
 
     Returns:
         The history, an entry an epoch.
 
     Raises:
-        ValueError: for epochs or a batch size below 1, or no samples.
+        ValueError: for epochs or a batch size below 1, no samples, or another `capture`.
+        CaptureError: if the step cannot be recorded; `capture="off"` trains without.
         NonFiniteLossError: if the loss of an epoch is not finite. The error names the epoch.
     """
     if epochs < 1:
         raise ValueError(f"fit: expected epochs of at least 1, got {epochs}")
     rng = np.random.default_rng(rng)
     callbacks = tuple(callbacks)
+    train_epoch = Epoch(model, loss, optimizer, data, batch_size, capture=capture)
+    samples = int(data[0].shape[0])
     history = History()
     start = time.perf_counter()
     with np.errstate(over="ignore", invalid="ignore"):  # the check of the loss says it better
         for epoch in range(1, epochs + 1):
             model.train()
-            losses = [
-                _step(model, loss, optimizer, x, target)
-                for x, target in minibatches(*data, batch_size, rng=rng)
-            ]
-            total = float(to_numpy(sum(losses[1:], losses[0])))
+            total = float(to_numpy(train_epoch(rng.permutation(samples))))
             if not math.isfinite(total):
                 raise NonFiniteLossError(
                     f"fit: expected a finite loss, got {total} in epoch {epoch}; lower the "
@@ -131,12 +229,3 @@ def fit(
             for callback in callbacks:
                 callback(history)
     return history
-
-
-def _step(model: Module, loss: Loss, optimizer: Optimizer, x: Array, target: Array) -> Array:
-    """One training step; returns the loss, left on the device."""
-    optimizer.zero_grad()
-    value = loss(model(x), target)
-    model.backward(loss.backward())
-    optimizer.step()
-    return value

@@ -8,7 +8,16 @@ what the environment variable `MINIDL_BACKEND` named when minidl was imported, o
 `use_backend` last set.
 """
 
-from minidl.backend.arrays import device_of, dtype_name, is_writeable, namespace, zeroed
+from minidl.backend.arrays import (
+    constant,
+    device_of,
+    dtype_name,
+    is_writeable,
+    matmul,
+    namespace,
+    product,
+    zeroed,
+)
 from minidl.backend.base import DTYPES, Array, Backend, BackendError, to_numpy
 from minidl.backend.selection import (
     BackendStatus,
@@ -28,11 +37,14 @@ __all__ = [
     "UnusableBackendError",
     "available_backends",
     "backend_of",
+    "constant",
     "device_of",
     "dtype_name",
     "get_backend",
     "is_writeable",
+    "matmul",
     "namespace",
+    "product",
     "to_numpy",
     "use_backend",
     "zeroed",

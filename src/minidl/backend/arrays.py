@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import array_api_compat
@@ -45,6 +48,48 @@ def is_writeable(x: Array) -> bool:
         writeable = isinstance(x, np.ndarray) or array_api_compat.is_writeable_array(x)
         _writeable[type(x)] = writeable
     return writeable
+
+
+_constants: dict[Any, Array] = {}
+_MOST_CONSTANTS = 64
+
+
+def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
+    """An array of one value, with the dtype and on the device of `like`, which nobody may change.
+
+    It is made once: on some libraries making a zero takes longer than the arithmetic with it.
+    """
+    device = device_of(like)
+    key = (value, shape, type(like), like.dtype, device)
+    known = _constants.get(key)
+    if known is None:
+        known = namespace(like).full(shape, value, dtype=like.dtype, device=device)
+        if device is not None:  # what JAX makes in a trace ends with the trace
+            if len(_constants) >= _MOST_CONSTANTS:
+                _constants.clear()
+            _constants[key] = known
+    return known
+
+
+_products: list[Callable[[Array, Array], Array]] = [operator.matmul]
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """a · b, for matrices or a vector and a matrix.
+
+    `a @ b`, except while a recording has put a product of its own in its place.
+    """
+    return _products[-1](a, b)
+
+
+@contextmanager
+def product(function: Callable[[Array, Array], Array]) -> Iterator[object]:
+    """A block in which `matmul` is `function`, which it gets."""
+    _products.append(function)
+    try:
+        yield function
+    finally:
+        _products.pop()
 
 
 def zeroed(x: Array) -> Array:

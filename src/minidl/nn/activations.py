@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minidl.backend import Array, device_of, namespace
+from minidl.backend import Array, constant, namespace
 from minidl.nn.checks import check_array, check_floating, saved
 from minidl.nn.module import Module
 
@@ -14,8 +14,8 @@ class ReLU(Module):
         """Equation 4: max(0, x)."""
         check_floating(self, "x", x)
         xp = namespace(x)
-        zero = xp.zeros((), dtype=x.dtype, device=device_of(x))
-        self.saved = xp.astype(x >= 0, x.dtype)
+        zero = constant(0, (), x)
+        self.saved = xp.astype(x >= zero, x.dtype)
         return xp.maximum(x, zero)
 
     def backward(self, grad_output: Array) -> Array:
@@ -39,4 +39,4 @@ class Tanh(Module):
         """Equation 7: the derivative is 1 - tanh²(x)."""
         y = saved(self)
         check_array(self, "grad_output", grad_output, y, y.shape)
-        return grad_output * (1 - y * y)
+        return grad_output * (constant(1, (), y) - y * y)

@@ -39,10 +39,20 @@ def check_array(
         raise ValueError(f"{owner}: expected {argument} of shape {expected}, got {tuple(x.shape)}")
 
 
+_floating: dict[Any, bool] = {}
+"""Whether a dtype is real floating, remembered since the question takes longer than a ReLU."""
+
+
 def check_floating(owner: object, argument: str, x: Array) -> None:
     """Raise `TypeError` unless `x` is an array of real floating numbers."""
     try:
+        if _floating.get((type(x), x.dtype)):
+            return
+    except AttributeError:
+        pass
+    try:
         floating = namespace(x).isdtype(x.dtype, "real floating")
+        _floating[type(x), x.dtype] = floating
     except TypeError:
         raise TypeError(
             f"{owner}: expected {argument} to be an array, got {type(x).__name__}"
@@ -84,7 +94,9 @@ def check_place(owner: object, argument: str, x: Array, like: Array) -> None:
 
 
 def _matches(shape: Sequence[int | None], expected: Sequence[int | str]) -> bool:
-    return len(shape) == len(expected) and all(
-        size == wanted or isinstance(wanted, str)
-        for size, wanted in zip(shape, expected, strict=True)
-    )
+    if len(shape) != len(expected):
+        return False
+    for size, wanted in zip(shape, expected, strict=True):
+        if size != wanted and not isinstance(wanted, str):
+            return False
+    return True

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from minidl.backend import Array, Backend, get_backend, namespace
+from minidl.backend import Array, Backend, constant, get_backend, matmul
 from minidl.nn.checks import check_array, saved
 from minidl.nn.initializers import Initializer, XavierUniform
 from minidl.nn.module import Module
@@ -64,12 +64,13 @@ class Linear(Module):
         weights, bias = self.weights.value, self.bias.value
         check_array(self, "x", x, weights, ("batch", self.in_features))
         self.saved = x
-        return x @ weights + bias
+        return matmul(x, weights) + bias
 
     def backward(self, grad_output: Array) -> Array:
         """Equations 9 to 11, where the loss is summed over the rows of the batch."""
         x = saved(self)
-        check_array(self, "grad_output", grad_output, x, (x.shape[0], self.out_features))
-        self.weights.grad += x.T @ grad_output
-        self.bias.grad += namespace(x).sum(grad_output, axis=0)
-        return grad_output @ self.weights.value.T
+        batch = x.shape[0]
+        check_array(self, "grad_output", grad_output, x, (batch, self.out_features))
+        self.weights.grad += matmul(x.T, grad_output)
+        self.bias.grad += matmul(constant(1, (batch,), x), grad_output)  # the sum over the batch
+        return matmul(grad_output, self.weights.value.T)

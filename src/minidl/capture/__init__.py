@@ -1,0 +1,167 @@
+"""Record a training step once and replay it: one launch in place of a hundred operations.
+
+    @functools.partial(minidl.capture, state=[model, optimizer])
+    def step(x, target):
+        optimizer.zero_grad()
+        value = loss(model(x), target)
+        model.backward(loss.backward())
+        optimizer.step()
+        return value
+
+How it is done depends on the library: a CUDA graph for CuPy and for PyTorch on a GPU, `jax.jit` for
+JAX, `torch.compile` on request for PyTorch. On NumPy and array_api_strict the step stays as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from minidl.backend import Array, dtype_name
+from minidl.capture.errors import CaptureError
+from minidl.capture.state import State
+from minidl.capture.traces import Trace, scan, under_compiler
+from minidl.nn.checks import check_place
+from minidl.nn.module import Module
+from minidl.optim import Optimizer
+
+__all__ = ["CaptureError", "capture", "compiled", "sum_over_rows"]
+
+Step: TypeAlias = Callable[..., Any]
+
+MOST_RECORDINGS = 16
+"""So many shapes of the inputs are kept recorded, those that were used last."""
+
+
+def capture(
+    step: Step,
+    state: Iterable[Module | Optimizer],
+    *,
+    mode: str = "auto",
+    constants: tuple[Array, ...] = (),
+) -> Step:
+    """A function that does what `step` does, recorded at the first call for each shape.
+
+    The results, the parameters and the gradients are those of `step` to rounding. A learning rate
+    that is changed between calls takes effect, and so does a value that is assigned to a parameter,
+    which may cost a new recording.
+
+    The step must be recordable. It reads nothing back from the device (`float`, `.item()`,
+    printing), its shapes do not depend on data, and what it changes is in `state`: Python code in
+    it runs while it is recorded and no more. On JAX, arrays that the state held before a call are
+    gone after it: copy those that you keep.
+
+    The recordings of the 16 shapes that were used last are kept. Each holds the memory of a step.
+
+    Args:
+        step: Takes arrays, all positional; returns an array, a tuple of arrays, or None.
+        state: The modules and optimizers that the step changes.
+        mode: `"auto"`, or `"compile"` to have PyTorch compile the step (torch 2.13 or newer, and
+            a C++ compiler on the CPU; seconds at the first call), which fuses its operations.
+        constants: Arrays that are passed to `step` after its inputs, always the same ones. They
+            are not copied, as the inputs are at each call.
+
+    Raises:
+        CaptureError: at the first call, if the step cannot be recorded; it says which rule was
+            broken. The state is then as it was.
+        TypeError, ValueError: for a state or a mode that makes no sense.
+    """
+    if mode not in ("auto", "compile"):
+        raise ValueError(f"capture: expected mode 'auto' or 'compile', got {mode!r}")
+    cells = State(state)
+    if mode == "compile":
+        step = under_compiler(step, cells)
+    if cells.backend.name.startswith(("jax", "torch:cuda", "cupy")):
+        return _Captured(step, cells, constants)
+    return functools.wraps(step)(functools.partial(_with, step, constants)) if constants else step
+
+
+def compiled(step: Step, state: Iterable[Module | Optimizer]) -> Step:
+    """A step that PyTorch compiles, and nothing else: a part of one that is recorded."""
+    return under_compiler(step, State(state))
+
+
+def sum_over_rows(step: Step, state: Iterable[Module | Optimizer], rows: Array) -> Array:
+    """The sum of `step(row)` over the rows of a matrix: a loop that can be recorded.
+
+    In a trace of JAX it is a `jax.lax.scan`, so that the step is compiled once for all rows.
+    """
+    if type(rows).__module__.startswith("jax") and _is_traced(rows):
+        return scan(step, State(state), rows)
+    total = step(rows[0, ...])
+    for index in range(1, rows.shape[0]):
+        total = total + step(rows[index, ...])
+    return total
+
+
+def _is_traced(x: Array) -> bool:
+    import jax
+
+    return isinstance(x, jax.core.Tracer)
+
+
+class _Captured:
+    """A step with its recordings, by the inputs' shapes and dtypes."""
+
+    def __init__(self, step: Step, state: State, constants: tuple[Array, ...]) -> None:
+        functools.update_wrapper(self, step)
+        self._step = step
+        self._state = state
+        self._constants = constants
+        self._recordings: OrderedDict[object, Any] = OrderedDict()
+
+    def __call__(self, *inputs: Array) -> Any:
+        like = self._state.get()[0]
+        for number, x in enumerate(inputs):
+            check_place("capture", f"input {number}", x, like)
+        key = (
+            self._state.modes(),
+            *((tuple(x.shape), dtype_name(x)) for x in inputs),
+        )
+        recording = self._recordings.pop(key, None)
+        if recording is None or not recording.is_valid():
+            recording = self._record(inputs)
+        self._recordings[key] = recording
+        if len(self._recordings) > MOST_RECORDINGS:
+            self._recordings.popitem(last=False)
+        return recording(*inputs)
+
+    def _record(self, inputs: tuple[Array, ...]) -> Any:
+        library = self._state.backend.library
+        if library == "jax":
+            return Trace(self._step, self._state, self._constants)
+        from minidl.capture.graphs import CuPyGraph, TorchGraph
+
+        if library == "torch":
+            return TorchGraph(self._step, self._state, inputs, self._constants)
+        try:
+            return CuPyGraph(self._step, self._state, inputs, self._constants)
+        except CaptureError:
+            raise
+        except Exception as error:  # whatever CUDA or cuBLAS throws: eager steps work all the same
+            warnings.warn(
+                f"capture: CuPy could not record the step, which runs eagerly: {error!r}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            return _Eager(self._step, self._constants)
+
+
+def _with(step: Step, constants: tuple[Array, ...], *inputs: Array) -> Any:
+    return step(*inputs, *constants)
+
+
+class _Eager:
+    """In the place of a recording that failed."""
+
+    def __init__(self, step: Step, constants: tuple[Array, ...]) -> None:
+        self._step = functools.partial(_with, step, constants)
+
+    def is_valid(self) -> bool:
+        return True
+
+    def __call__(self, *inputs: Array) -> Any:
+        return self._step(*inputs)

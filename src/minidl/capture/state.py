@@ -1,0 +1,83 @@
+"""What a step changes: the arrays of parameters, and the numbers of optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from minidl.backend import Array, Backend, backend_of
+from minidl.nn.module import Module
+from minidl.nn.parameter import Parameter
+from minidl.optim import Optimizer
+
+
+class State:
+    """The arrays and learning rates of modules and optimizers, in a fixed order.
+
+    Raises:
+        TypeError: for anything but modules and optimizers.
+        ValueError: without a parameter.
+    """
+
+    def __init__(self, objects: Iterable[Module | Optimizer]) -> None:
+        self._modules: list[Module] = []
+        self._optimizers: list[Optimizer] = []
+        parameters: dict[int, Parameter] = {}
+        for one in objects:
+            if isinstance(one, Module):
+                self._modules.append(one)
+                mine = one.parameters()
+            elif isinstance(one, Optimizer):
+                self._optimizers.append(one)
+                mine = list(one.parameters)
+            else:
+                raise TypeError(
+                    "capture: expected state to be a list of modules and optimizers, "
+                    f"got {type(one).__name__}"
+                )
+            parameters |= {id(parameter): parameter for parameter in mine}
+        if not parameters:
+            raise ValueError("capture: expected a state with at least one parameter, got none")
+        self._parameters = list(parameters.values())
+
+    @property
+    def backend(self) -> Backend:
+        """Where the parameters lie."""
+        return backend_of(self._parameters[0].value)
+
+    def get(self) -> list[Array]:
+        """The arrays: each parameter's value and gradient."""
+        return [array for parameter in self._parameters for array in parameter]
+
+    def put(self, arrays: Sequence[Array]) -> None:
+        """Give each parameter its arrays, in the order of `get`."""
+        given = iter(arrays)
+        for parameter in self._parameters:
+            parameter.value, parameter.grad = next(given), next(given)
+
+    def modes(self) -> tuple[bool, ...]:
+        """Whether each module trains."""
+        return tuple(module.training for module in self._modules)
+
+    def rates(self) -> list[float | Array]:
+        """The learning rates."""
+        return [optimizer.learning_rate for optimizer in self._optimizers]
+
+    @contextmanager
+    def rates_as(self, rates: Sequence[Array]) -> Iterator[None]:
+        """A block in which the learning rates are arrays of no dimensions."""
+        before = self.rates()
+        self._set_rates(rates)
+        try:
+            yield
+        finally:
+            self._set_rates(before)
+
+    def _set_rates(self, rates: Sequence[float | Array]) -> None:
+        for optimizer, rate in zip(self._optimizers, rates, strict=True):
+            optimizer._learning_rate = rate
+
+    def forget(self) -> None:
+        """Drop what the modules saved: after a trace it is no data."""
+        for module in self._modules:
+            module._forget()

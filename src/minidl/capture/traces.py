@@ -1,0 +1,132 @@
+"""Steps that a compiler traces: `jax.jit`, and `torch.compile` on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minidl.backend import Array
+from minidl.capture.errors import CaptureError, reads_a_value
+from minidl.capture.state import State
+
+OLDEST_COMPILING_TORCH = (2, 13)
+
+
+class Trace:
+    """A step under `jax.jit`, as a function from state to state. The state's buffers are donated:
+    JAX writes the new state over the old one."""
+
+    def __init__(
+        self, step: Callable[..., Any], state: State, constants: tuple[Array, ...]
+    ) -> None:
+        import jax
+
+        self._jax = jax
+        self._step = step
+        self._state = state
+        self._constants = constants
+        self._left: list[Array] = []
+        self._traced = False
+        self._compiled = jax.jit(self._trace, donate_argnums=0)
+
+    def is_valid(self) -> bool:
+        return True
+
+    def _trace(
+        self, arrays: list[Array], rates: list[Array], inputs: tuple[Array, ...]
+    ) -> tuple[list[Array], Any]:
+        self._traced = True
+        with self._state.rates_as(rates):
+            self._state.put(arrays)
+            outputs = self._step(*inputs)
+            return self._state.get(), outputs
+
+    def __call__(self, *inputs: Array) -> Any:
+        before = self._state.get()
+        # Only what the last call left is ours to donate: somebody may hold the rest.
+        known = {id(array) for array in self._left}
+        arrays = [a if id(a) in known else self._jax.numpy.array(a, copy=True) for a in before]
+        try:
+            after, outputs = self._compiled(
+                arrays, self._state.rates(), (*inputs, *self._constants)
+            )
+        except BaseException as error:
+            self._state.put(before)
+            self._state.forget()
+            errors = self._jax.errors
+            if isinstance(
+                error,
+                errors.ConcretizationTypeError
+                | errors.TracerArrayConversionError
+                | errors.TracerIntegerConversionError
+                | errors.NonConcreteBooleanIndexError,
+            ):
+                raise reads_a_value(error) from error
+            raise
+        self._state.put(after)
+        self._left = after
+        if self._traced:
+            self._state.forget()
+            self._traced = False
+        return outputs
+
+
+def scan(step: Callable[[Array], Array], state: State, rows: Array) -> Array:
+    """The sum of `step(row)` in a trace of JAX."""
+    import jax
+
+    def body(
+        carry: tuple[list[Array], Array], row: Array
+    ) -> tuple[tuple[list[Array], Array], None]:
+        arrays, total = carry
+        state.put(arrays)
+        total = total + step(row)
+        return (state.get(), total), None
+
+    arrays = state.get()
+    zero = jax.numpy.zeros((), arrays[0].dtype)
+    (arrays, total), _ = jax.lax.scan(body, (arrays, zero), rows)
+    state.put(arrays)
+    return total
+
+
+def under_compiler(step: Callable[..., Any], state: State) -> Callable[..., Any]:
+    """A step under `torch.compile(fullgraph=True)`.
+
+    Raises:
+        ValueError: for another library.
+        CaptureError: for a torch that is too old, and at the first call if the step does not
+            compile.
+    """
+    backend = state.backend
+    if backend.library != "torch":
+        raise ValueError(f"capture: expected torch for mode 'compile', got {backend.name}")
+    import torch
+
+    version = tuple(int(number) for number in torch.__version__.split(".")[:2])
+    if version < OLDEST_COMPILING_TORCH:
+        raise CaptureError(
+            f"capture: mode 'compile' needs torch 2.13 or newer, got {torch.__version__}, which "
+            "confuses the views of the optimizer's vector"
+        )
+    traced = torch.compile(step, fullgraph=True, dynamic=False)
+    arrays = [backend.asarray(0.0) for _ in state.rates()]
+
+    def call(*inputs: Array) -> Any:
+        rates = state.rates()
+        if any(isinstance(rate, torch.Tensor) for rate in rates):  # a recording has set them
+            return traced(*inputs)
+        for array, rate in zip(arrays, rates, strict=True):
+            array.fill_(rate)
+        try:
+            with state.rates_as(arrays):
+                return traced(*inputs)
+        except torch._dynamo.exc.Unsupported as error:
+            raise reads_a_value(error) from error
+        except torch._inductor.exc.InductorError as error:
+            first = str(error).strip().splitlines()[0]
+            raise CaptureError(
+                f"capture: torch.compile failed; it needs a C++ compiler: {first}"
+            ) from error
+
+    return call

@@ -1,0 +1,268 @@
+"""A recorded step does what the step does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+from helpers import network, train_step
+
+import minidl
+from minidl import MSE, SGD, Backend, CaptureError, capture, disk, fit, to_numpy
+from minidl.backend import Array
+from minidl.capture import MOST_RECORDINGS
+
+State: TypeAlias = list[minidl.Module | minidl.Optimizer]
+
+RECORDING = ("jax", "torch:cuda", "cupy")
+
+
+class Run:
+    """A network, its optimizer and a step, eager or recorded."""
+
+    def __init__(self, backend: Backend, recorded: bool, **options: Any) -> None:
+        self.model = network(backend)
+        self.optimizer = SGD(self.model.parameters(), 0.01)
+
+        def step(x: Array, target: Array) -> Array:
+            return train_step(self.model, MSE(), self.optimizer, x, target)
+
+        state: State = [self.model, self.optimizer]
+        self.step: Callable[..., Any] = capture(step, state, **options) if recorded else step
+
+    def arrays(self) -> list[np.ndarray[Any, Any]]:
+        return [to_numpy(array).copy() for pair in self.model.parameters() for array in pair]
+
+
+def assert_same(one: Run, other: Run) -> None:
+    for array, expected in zip(one.arrays(), other.arrays(), strict=True):
+        np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-5)
+
+
+def skip_unless_recording(backend: Backend) -> None:
+    if not backend.name.startswith(RECORDING):
+        pytest.skip(f"{backend.name}: nothing is recorded, the step stays as it is")
+
+
+def same_steps(backend: Backend, **options: Any) -> None:
+    """A rate that changes and batches of two shapes, eager and recorded."""
+    eager, recorded = Run(backend, False), Run(backend, True, **options)
+    large, small = disk(20, rng=0, backend=backend), disk(7, rng=1, backend=backend)
+    losses = []
+    for number, batch in enumerate([large, large, small, large, small, small, large]):
+        for run in (eager, recorded):
+            run.optimizer.learning_rate = 0.02 / (1 + number // 2)
+        expected = eager.step(*batch)
+        value = recorded.step(*batch)
+        losses.append((value, float(expected)))
+        assert_same(recorded, eager)
+        assert recorded.optimizer.learning_rate == eager.optimizer.learning_rate
+    # Earlier results are not overwritten by later calls.
+    assert [float(value) for value, _ in losses] == pytest.approx([e for _, e in losses], rel=1e-4)
+
+
+def test_recorded_steps_are_eager_steps(backend: Backend) -> None:
+    same_steps(backend)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, while it compiles
+@pytest.mark.parametrize("device", ["torch", "torch:cuda"])
+def test_compiled_steps_are_eager_steps(device: str) -> None:
+    torch: Any = pytest.importorskip("torch", reason="torch is not installed")
+    try:
+        backend = minidl.get_backend(device)
+    except minidl.BackendError as error:
+        pytest.skip(str(error))
+    if tuple(int(number) for number in torch.__version__.split(".")[:2]) < (2, 13):
+        with pytest.raises(CaptureError, match=r"mode 'compile' needs torch 2\.13 or newer"):
+            Run(backend, True, mode="compile")
+        return
+    torch.compiler.reset()
+    same_steps(backend, mode="compile")
+
+
+def test_an_assigned_value_takes_effect(backend: Backend) -> None:
+    eager, recorded = Run(backend, False), Run(backend, True)
+    batch = disk(20, rng=0, backend=backend)
+    for run in (eager, recorded):
+        run.step(*batch)
+        first = run.model.parameters()[0]
+        first.value = backend.asarray(np.full(first.value.shape, 0.25))
+        run.step(*batch)
+        run.step(*batch)
+    assert_same(recorded, eager)
+
+
+def test_recorded_and_eager_steps_in_turn(backend: Backend) -> None:
+    eager, recorded = Run(backend, False), Run(backend, True)
+    batch = disk(20, rng=0, backend=backend)
+    for _ in range(3):
+        recorded.step(*batch)
+        eager.step(*batch)
+        for run in (eager, recorded):
+            train_step(run.model, MSE(), run.optimizer, *batch)
+            run.model.zero_grad()
+    assert_same(recorded, eager)
+
+
+def test_a_step_that_reads_a_value(backend: Backend) -> None:
+    skip_unless_recording(backend)
+    run = Run(backend, False)
+    before = run.arrays()
+
+    def step(x: Array, target: Array) -> Array:
+        value = run.step(x, target)
+        if float(value) < 0:
+            raise AssertionError
+        return value
+
+    recorded = capture(step, [run.model, run.optimizer])
+    batch = disk(20, rng=0, backend=backend)
+    with pytest.raises(CaptureError, match="expected a step that leaves its arrays on the device"):
+        recorded(*batch)
+    for array, expected in zip(run.arrays(), before, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    run.step(*batch)  # and the model still trains
+
+
+def test_an_error_in_the_step_leaves_the_state(backend: Backend) -> None:
+    run = Run(backend, True)
+    before = run.arrays()
+    x, target = disk(20, rng=0, backend=backend)
+    with pytest.raises(ValueError, match=r"Linear\(.*expected x of shape \(batch, 2\)"):
+        run.step(backend.xp.concat([x, x], axis=1), target)
+    for array, expected in zip(run.arrays()[::2], before[::2], strict=True):
+        np.testing.assert_array_equal(array, expected)
+    run.step(x, target)
+
+
+def test_arrays_from_before_the_first_call_stay(backend: Backend) -> None:
+    """JAX writes the new state over the old one, but not over arrays that are not its own."""
+    skip_unless_recording(backend)
+    run = Run(backend, True)
+    held = [minidl.get_backend(backend).asarray(value) for value, _ in run.model.parameters()]
+    expected = [to_numpy(value).copy() for value in held]
+    for parameter, value in zip(run.model.parameters(), held, strict=True):
+        parameter.value = value
+    for _ in range(3):
+        run.step(*disk(20, rng=0, backend=backend))
+    for value, before in zip(held, expected, strict=True):
+        np.testing.assert_array_equal(to_numpy(value), before)
+
+
+def test_the_mode_of_the_model_is_part_of_the_recording(backend: Backend) -> None:
+    skip_unless_recording(backend)
+    run = Run(backend, True)
+    batch = disk(4, rng=0, backend=backend)
+    run.step(*batch)
+    run.model.eval()
+    run.step(*batch)
+    assert len(run.step._recordings) == 2  # type: ignore[attr-defined]
+
+
+def test_old_recordings_are_dropped(backend: Backend) -> None:
+    skip_unless_recording(backend)
+    model = minidl.Linear(2, 2, backend=backend)
+
+    def forward(x: Array) -> Array:
+        return model(x)
+
+    recorded: Any = capture(forward, [model])
+    points, _ = disk(MOST_RECORDINGS + 2, rng=0, backend=backend)
+    for count in range(1, MOST_RECORDINGS + 3):
+        output = recorded(points[:count, ...])
+        np.testing.assert_allclose(to_numpy(output), to_numpy(model(points[:count, ...])), 1e-5)
+    assert len(recorded._recordings) == MOST_RECORDINGS
+
+
+def test_tuples_and_nothing(backend: Backend) -> None:
+    run = Run(backend, False)
+    state: State = [run.model, run.optimizer]
+    x, target = disk(5, rng=0, backend=backend)
+    one, two = capture(lambda x: (run.model(x), x), state)(x)
+    np.testing.assert_array_equal(to_numpy(two), to_numpy(x))
+    np.testing.assert_allclose(to_numpy(one), to_numpy(run.model(x)), rtol=1e-5)
+
+    def silent(x: Array, target: Array) -> None:
+        run.step(x, target)
+
+    before = run.arrays()
+    assert capture(silent, state)(x, target) is None
+    assert not np.array_equal(run.arrays()[0], before[0])
+
+
+def test_bad_states_and_modes() -> None:
+    model = minidl.Linear(2, 2)
+    with pytest.raises(TypeError, match="state to be a list of modules and optimizers, got int"):
+        capture(print, [1])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="a state with at least one parameter, got none"):
+        capture(print, [minidl.ReLU()])
+    with pytest.raises(ValueError, match="expected mode 'auto' or 'compile', got 'fast'"):
+        capture(print, [model], mode="fast")
+    with pytest.raises(ValueError, match="expected torch for mode 'compile', got numpy"):
+        capture(print, [minidl.Linear(2, 2, backend="numpy")], mode="compile")
+
+
+def test_an_input_from_elsewhere(backend: Backend) -> None:
+    skip_unless_recording(backend)
+    run = Run(backend, True)
+    with pytest.raises(TypeError, match=f"capture: expected input 0 on {backend.name}, got it on"):
+        run.step(np.ones((3, 2), "float32"), np.ones((3, 2), "float32"))
+
+
+@pytest.mark.parametrize("batch_size", [10, 7, 100])
+def test_fit_records_epochs(backend: Backend, batch_size: int) -> None:
+    data = disk(50, rng=1)
+    histories, models = [], []
+    for how in ("auto", "off"):
+        model = network(backend, hidden=5)
+        optimizer = SGD(model.parameters(), 0.01)
+
+        def slower(_: minidl.History, optimizer: SGD = optimizer) -> None:
+            optimizer.learning_rate *= 0.9
+
+        histories.append(
+            fit(
+                model,
+                MSE(),
+                optimizer,
+                data,
+                epochs=4,
+                batch_size=batch_size,
+                validation=data,
+                rng=0,
+                callbacks=[slower],
+                capture=how,
+            )
+        )
+        models.append(model)
+    assert histories[0].loss == pytest.approx(histories[1].loss, rel=1e-4)
+    assert histories[0].train_error == histories[1].train_error
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        np.testing.assert_allclose(to_numpy(one.value), to_numpy(other.value), rtol=1e-4, atol=1e-6)
+
+
+def test_a_long_epoch_comes_in_pieces(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, target = disk(50, rng=1)
+    order = np.random.default_rng(0).permutation(50)
+    totals = []
+    for most in (1000, 4):
+        monkeypatch.setattr("minidl.training.MOST_BATCHES", most)
+        model = network(backend, hidden=5)
+        epoch = minidl.Epoch(model, MSE(), SGD(model.parameters(), 0.01), (x, target), 3)
+        totals.append([float(epoch(order)), float(epoch(order))])
+    assert totals[0] == pytest.approx(totals[1], rel=1e-5)
+    assert totals[0][0] > totals[0][1]
+
+
+def test_bad_epochs() -> None:
+    model = network(minidl.get_backend(), hidden=3)
+    optimizer = SGD(model.parameters(), 0.1)
+    with pytest.raises(ValueError, match="expected capture to be one of auto, off, compile"):
+        minidl.Epoch(model, MSE(), optimizer, disk(4), 2, capture="yes")
+    with pytest.raises(ValueError, match="Epoch: expected batch_size of at least 1, got 0"):
+        minidl.Epoch(model, MSE(), optimizer, disk(4), 0)
+    with pytest.raises(ValueError, match=r"expected order of shape \(4,\), got \(3,\)"):
+        minidl.Epoch(model, MSE(), optimizer, disk(4), 2)(np.arange(3))
