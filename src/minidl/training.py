@@ -140,11 +140,13 @@ class Epoch:
             )
         size = self._batch_size * MOST_BATCHES
         starts = range(0, self._samples, size)
-        sums = [self._train(self._backend.asarray(order[i : i + size])) for i in starts]
+        sums = [self._train(order[i : i + size]) for i in starts]
         return sum(sums[1:], sums[0])
 
     def _batches(self, order: Array, x: Array, target: Array) -> Array:
         """Train on the samples that are named, and return the sum of the losses."""
+        if isinstance(order, np.ndarray):  # not recorded: a recording has made it its own
+            order = self._backend.asarray(order)
         full, rest = divmod(order.shape[0], self._batch_size)
         total = None
         if full:

@@ -20,6 +20,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from minidl.backend import Array, dtype_name
 from minidl.capture.errors import CaptureError
 from minidl.capture.state import State
@@ -57,7 +59,8 @@ def capture(
     The recordings of the 16 shapes that were used last are kept. Each holds the memory of a step.
 
     Args:
-        step: Takes arrays, all positional; returns an array, a tuple of arrays, or None.
+        step: Takes arrays, all positional; returns an array, a tuple of arrays, or None. An input
+            that holds indices may also be a NumPy array of integers: a recording copies it.
         state: The modules and optimizers that the step changes.
         mode: `"auto"`, or `"compile"` to have PyTorch compile the step (torch 2.13 or newer, and
             a C++ compiler on the CPU; seconds at the first call), which fuses its operations.
@@ -114,9 +117,9 @@ class _Captured:
         self._recordings: OrderedDict[object, Any] = OrderedDict()
 
     def __call__(self, *inputs: Array) -> Any:
-        like = self._state.get()[0]
         for number, x in enumerate(inputs):
-            check_place("capture", f"input {number}", x, like)
+            if not _is_host_index(x):
+                check_place("capture", f"input {number}", x, self._state.first)
         key = (
             self._state.modes(),
             *((tuple(x.shape), dtype_name(x)) for x in inputs),
@@ -133,6 +136,7 @@ class _Captured:
         library = self._state.backend.library
         if library == "jax":
             return Trace(self._step, self._state, self._constants)
+        inputs = tuple(self._state.backend.asarray(x) if _is_host_index(x) else x for x in inputs)
         from minidl.capture.graphs import CuPyGraph, TorchGraph
 
         if library == "torch":
@@ -148,6 +152,10 @@ class _Captured:
                 stacklevel=3,
             )
             return _Eager(self._step, self._constants)
+
+
+def _is_host_index(x: Array) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind in "iu"
 
 
 def _with(step: Step, constants: tuple[Array, ...], *inputs: Array) -> Any:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
 
+import numpy as np
+
 from minidl.backend import Array, product
 from minidl.capture.errors import reads_a_value
 from minidl.capture.state import State
@@ -67,6 +69,8 @@ class Graph(ABC):
         return all(map(operator.is_, self._state.get(), self._arrays))
 
     def __call__(self, *inputs: Array) -> Any:
+        backend = self._state.backend
+        inputs = tuple(backend.asarray(x) if isinstance(x, np.ndarray) else x for x in inputs)
         _write(inputs, self._inputs)
         rates = self._state.rates()
         if rates != self._rates:

@@ -43,11 +43,19 @@ class State:
     @property
     def backend(self) -> Backend:
         """Where the parameters lie."""
-        return backend_of(self._parameters[0].value)
+        return backend_of(self.first)
+
+    @property
+    def first(self) -> Array:
+        """The first parameter's value, which lies where the others do."""
+        return self._parameters[0].value
 
     def get(self) -> list[Array]:
         """The arrays: each parameter's value and gradient."""
-        return [array for parameter in self._parameters for array in parameter]
+        arrays: list[Array] = []
+        for parameter in self._parameters:
+            arrays += (parameter.value, parameter.grad)
+        return arrays
 
     def put(self, arrays: Sequence[Array]) -> None:
         """Give each parameter its arrays, in the order of `get`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minidl.backend import Array
 from minidl.capture.errors import CaptureError, reads_a_value
 from minidl.capture.state import State
@@ -46,6 +48,8 @@ class Trace:
         # Only what the last call left is ours to donate: somebody may hold the rest.
         known = {id(array) for array in self._left}
         arrays = [a if id(a) in known else self._jax.numpy.array(a, copy=True) for a in before]
+        # jax.jit copies a NumPy array faster than device_put does, or shares its memory.
+        inputs = tuple(x.copy() if isinstance(x, np.ndarray) else x for x in inputs)
         try:
             after, outputs = self._compiled(
                 arrays, self._state.rates(), (*inputs, *self._constants)
