@@ -81,6 +81,13 @@ def test_compiled_steps_are_eager_steps(device: str) -> None:
         return
     torch.compiler.reset()
     same_steps(backend, mode="compile")
+    run = Run(backend, recorded=False)
+
+    def step(x: Array, target: Array) -> Array:
+        return run.step(x, target) if float(x[0, 0]) < 2 else x
+
+    with pytest.raises(CaptureError, match="expected a step that leaves its arrays on the device"):
+        capture(step, [run.model, run.optimizer], mode="compile")(*disk(5, backend=backend))
 
 
 def test_an_assigned_value_takes_effect(backend: Backend) -> None:

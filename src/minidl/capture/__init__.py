@@ -25,7 +25,7 @@ import numpy as np
 from minidl.backend import Array, dtype_name
 from minidl.capture.errors import CaptureError
 from minidl.capture.state import State
-from minidl.capture.traces import Trace, scan, under_compiler
+from minidl.capture.traces import Compiled, Trace, check_compiler, scan
 from minidl.nn.checks import check_place
 from minidl.nn.module import Module
 from minidl.optim import Optimizer
@@ -76,15 +76,17 @@ def capture(
         raise ValueError(f"capture: expected mode 'auto' or 'compile', got {mode!r}")
     cells = State(state)
     if mode == "compile":
-        step = under_compiler(step, cells)
+        step = compiled(step, state)
     if cells.backend.name.startswith(("jax", "torch:cuda", "cupy")):
-        return _Captured(step, cells, constants)
+        return _Captured(step, cells, constants, _record)
     return functools.wraps(step)(functools.partial(_with, step, constants)) if constants else step
 
 
 def compiled(step: Step, state: Iterable[Module | Optimizer]) -> Step:
-    """A step that PyTorch compiles, and nothing else: a part of one that is recorded."""
-    return under_compiler(step, State(state))
+    """A step that PyTorch compiles for each shape, and nothing else: a part of a recorded one."""
+    cells = State(state)
+    check_compiler(cells.backend)
+    return _Captured(step, cells, (), lambda step, state, *_: Compiled(step, state))
 
 
 def sum_over_rows(step: Step, state: Iterable[Module | Optimizer], rows: Array) -> Array:
@@ -109,11 +111,18 @@ def _is_traced(x: Array) -> bool:
 class _Captured:
     """A step with its recordings, by the inputs' shapes and dtypes."""
 
-    def __init__(self, step: Step, state: State, constants: tuple[Array, ...]) -> None:
+    def __init__(
+        self,
+        step: Step,
+        state: State,
+        constants: tuple[Array, ...],
+        record: Callable[[Step, State, tuple[Array, ...], tuple[Array, ...]], Any],
+    ) -> None:
         functools.update_wrapper(self, step)
         self._step = step
         self._state = state
         self._constants = constants
+        self._record = record
         self._recordings: OrderedDict[object, Any] = OrderedDict()
 
     def __call__(self, *inputs: Array) -> Any:
@@ -126,32 +135,36 @@ class _Captured:
         )
         recording = self._recordings.pop(key, None)
         if recording is None or not recording.is_valid():
-            recording = self._record(inputs)
+            recording = self._record(self._step, self._state, inputs, self._constants)
         self._recordings[key] = recording
         if len(self._recordings) > MOST_RECORDINGS:
             self._recordings.popitem(last=False)
         return recording(*inputs)
 
-    def _record(self, inputs: tuple[Array, ...]) -> Any:
-        library = self._state.backend.library
-        if library == "jax":
-            return Trace(self._step, self._state, self._constants)
-        inputs = tuple(self._state.backend.asarray(x) if _is_host_index(x) else x for x in inputs)
-        from minidl.capture.graphs import CuPyGraph, TorchGraph
 
-        if library == "torch":
-            return TorchGraph(self._step, self._state, inputs, self._constants)
-        try:
-            return CuPyGraph(self._step, self._state, inputs, self._constants)
-        except CaptureError:
-            raise
-        except Exception as error:  # whatever CUDA or cuBLAS throws: eager steps work all the same
-            warnings.warn(
-                f"capture: CuPy could not record the step, which runs eagerly: {error!r}",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-            return _Eager(self._step, self._constants)
+def _record(
+    step: Step, state: State, inputs: tuple[Array, ...], constants: tuple[Array, ...]
+) -> Any:
+    """The recording of a step, in the way of the state's library."""
+    backend = state.backend
+    if backend.library == "jax":
+        return Trace(step, state, constants)
+    inputs = tuple(backend.asarray(x) if _is_host_index(x) else x for x in inputs)
+    from minidl.capture.graphs import CuPyGraph, TorchGraph
+
+    if backend.library == "torch":
+        return TorchGraph(step, state, inputs, constants)
+    try:
+        return CuPyGraph(step, state, inputs, constants)
+    except CaptureError:
+        raise
+    except Exception as error:  # whatever CUDA or cuBLAS throws: eager steps work all the same
+        warnings.warn(
+            f"capture: CuPy could not record the step, which runs eagerly: {error!r}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return _Eager(step, constants)
 
 
 def _is_host_index(x: Array) -> bool:
@@ -166,10 +179,11 @@ class _Eager:
     """In the place of a recording that failed."""
 
     def __init__(self, step: Step, constants: tuple[Array, ...]) -> None:
-        self._step = functools.partial(_with, step, constants)
+        self._step = step
+        self._constants = constants
 
     def is_valid(self) -> bool:
         return True
 
     def __call__(self, *inputs: Array) -> Any:
-        return self._step(*inputs)
+        return self._step(*inputs, *self._constants)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, product
+from minidl.backend import Array, namespace, product
 from minidl.capture.errors import reads_a_value
 from minidl.capture.state import State
 
@@ -105,10 +106,9 @@ class TorchGraph(Graph):
 
     @contextmanager
     def _side_stream(self) -> Any:
-        import torch
-
+        torch = importlib.import_module("torch")
         device = self._state.backend.device
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream = torch.cuda.Stream(device)
         current = torch.cuda.current_stream(device)
         self._stream.wait_stream(current)
         try:
@@ -119,8 +119,7 @@ class TorchGraph(Graph):
 
     @contextmanager
     def _recording(self) -> Any:
-        import torch
-
+        torch = importlib.import_module("torch")
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
             yield
@@ -174,7 +173,7 @@ class CuPyGraph(Graph):
 
 
 def _copy(x: Array) -> Array:
-    return x + 0
+    return namespace(x).asarray(x, copy=True)
 
 
 def _write(values: Any, arrays: Any) -> None:

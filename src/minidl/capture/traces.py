@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import types
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array
+from minidl.backend import Array, Backend
 from minidl.capture.errors import CaptureError, reads_a_value
 from minidl.capture.state import State
 
@@ -94,43 +96,52 @@ def scan(step: Callable[[Array], Array], state: State, rows: Array) -> Array:
     return total
 
 
-def under_compiler(step: Callable[..., Any], state: State) -> Callable[..., Any]:
-    """A step under `torch.compile(fullgraph=True)`.
-
-    Raises:
-        ValueError: for another library.
-        CaptureError: for a torch that is too old, and at the first call if the step does not
-            compile.
-    """
-    backend = state.backend
+def check_compiler(backend: Backend) -> None:
+    """Raise `ValueError` for a library but torch, `CaptureError` for a torch that is too old."""
     if backend.library != "torch":
         raise ValueError(f"capture: expected torch for mode 'compile', got {backend.name}")
-    import torch
-
-    version = tuple(int(number) for number in torch.__version__.split(".")[:2])
+    version = tuple(int(number) for number in backend.version.split(".")[:2])
     if version < OLDEST_COMPILING_TORCH:
         raise CaptureError(
-            f"capture: mode 'compile' needs torch 2.13 or newer, got {torch.__version__}, which "
+            f"capture: mode 'compile' needs torch 2.13 or newer, got {backend.version}, which "
             "confuses the views of the optimizer's vector"
         )
-    traced = torch.compile(step, fullgraph=True, dynamic=False)
-    arrays = [backend.asarray(0.0) for _ in state.rates()]
 
-    def call(*inputs: Array) -> Any:
-        rates = state.rates()
-        if any(isinstance(rate, torch.Tensor) for rate in rates):  # a recording has set them
-            return traced(*inputs)
-        for array, rate in zip(arrays, rates, strict=True):
+
+class Compiled:
+    """A step under `torch.compile(fullgraph=True)`, for inputs of one shape."""
+
+    def __init__(self, step: Callable[..., Any], state: State) -> None:
+        torch = self._torch = importlib.import_module("torch")
+
+        def call(*inputs: Array) -> Any:
+            return step(*inputs)
+
+        # torch.compile counts what it compiles by the code object, and stops at the eighth.
+        own = types.FunctionType(
+            call.__code__.replace(), call.__globals__, call.__name__, None, call.__closure__
+        )
+        self._state = state
+        self._rates = [state.backend.asarray(0.0) for _ in state.rates()]
+        self._compiled = torch.compile(own, fullgraph=True, dynamic=False)
+
+    def is_valid(self) -> bool:
+        return True
+
+    def __call__(self, *inputs: Array) -> Any:
+        torch = self._torch
+        rates = self._state.rates()
+        if any(isinstance(rate, torch.Tensor) for rate in rates):  # a recording set them
+            return self._compiled(*inputs)
+        for array, rate in zip(self._rates, rates, strict=True):
             array.fill_(rate)
         try:
-            with state.rates_as(arrays):
-                return traced(*inputs)
-        except torch._dynamo.exc.Unsupported as error:
+            with self._state.rates_as(self._rates):
+                return self._compiled(*inputs)
+        except (torch._dynamo.exc.Unsupported, torch._dynamo.exc.UserError) as error:
             raise reads_a_value(error) from error
         except torch._inductor.exc.InductorError as error:
             first = str(error).strip().splitlines()[0]
             raise CaptureError(
                 f"capture: torch.compile failed; it needs a C++ compiler: {first}"
             ) from error
-
-    return call
