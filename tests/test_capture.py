@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +14,8 @@ import minidl
 from minidl import MSE, SGD, Backend, CaptureError, capture, disk, fit, to_numpy
 from minidl.backend import Array
 from minidl.capture import MOST_RECORDINGS
+from minidl.capture.graphs import WARM_UP, Graph
+from minidl.capture.state import State as CaptureState
 
 State: TypeAlias = list[minidl.Module | minidl.Optimizer]
 
@@ -273,3 +276,90 @@ def test_bad_epochs() -> None:
         minidl.Epoch(model, MSE(), optimizer, disk(4), 0)
     with pytest.raises(ValueError, match=r"expected order of shape \(4,\), got \(3,\)"):
         minidl.Epoch(model, MSE(), optimizer, disk(4), 2)(np.arange(3))
+
+
+class Playback(Graph):
+    """A graph without a GPU: its launch takes the step again, on the recorded arrays."""
+
+    def __init__(self, step: Callable[..., Any], state: State, *arrays: tuple[Array, ...]) -> None:
+        self._step = step
+        super().__init__(step, CaptureState(state), *arrays)
+
+    @contextmanager
+    def _side_stream(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        """What is recorded is not done: the values are those of before."""
+        values = [array.copy() for array in self._arrays]
+        yield
+        for array, value in zip(self._arrays, values, strict=True):
+            array[...] = value
+
+    def _launch(self) -> None:
+        with self._state.rates_as(self._rate_arrays):
+            self._outputs = self._step(*self._inputs, *self._constants)
+
+    def _is_forbidden(self, error: BaseException) -> bool:
+        return isinstance(error, ZeroDivisionError)
+
+
+def test_a_graph_takes_the_steps_that_it_is_told() -> None:
+    """Warm-up and recording train nothing; inputs and rates reach the recorded arrays."""
+    backend = minidl.get_backend("numpy")
+    eager, run = Run(backend, False), Run(backend, False)
+    batches = [disk(20, rng=seed, backend=backend) for seed in range(4)]
+    before = run.arrays()
+    graph = Playback(run.step, [run.model, run.optimizer], batches[0], ())
+    for array, expected in zip(run.arrays(), before, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    results = []
+    for number, batch in enumerate(batches):
+        for one in (eager, run):
+            one.optimizer.learning_rate = 0.02 / (1 + number // 2)
+        results.append((graph(*batch), eager.step(*batch)))
+        assert_same(run, eager)
+        assert graph.is_valid()
+    for value, expected in results:
+        assert value == pytest.approx(expected, rel=1e-5)
+    run.model.parameters()[0].value = run.model.parameters()[0].value + 1
+    assert not graph.is_valid()
+
+
+def test_a_graph_of_a_step_that_binds_new_arrays() -> None:
+    backend = minidl.get_backend("numpy")
+    model = minidl.Linear(2, 2, rng=0)
+    expected = to_numpy(model.weights.value) * 0.5**3
+
+    def halve(x: Array) -> Array:
+        model.weights.value = model.weights.value * 0.5
+        return x
+
+    graph = Playback(halve, [model], (backend.asarray([1.0]),), ())
+    for _ in range(3):
+        held = model.weights.value
+        graph(backend.asarray([1.0]))
+        # The playback binds anew, which a launch of recorded kernels does not.
+        held[...] = model.weights.value
+        model.weights.value = held
+    np.testing.assert_allclose(model.weights.value, expected)
+
+
+def test_a_graph_that_cannot_be_recorded_leaves_the_state() -> None:
+    backend = minidl.get_backend("numpy")
+    run = Run(backend, False)
+    before = run.arrays()
+    calls = []
+
+    def step(x: Array, target: Array) -> Array:
+        calls.append(1)
+        if len(calls) > WARM_UP:
+            raise ZeroDivisionError("not now")
+        return run.step(x, target)
+
+    with pytest.raises(CaptureError, match=r"the device, got one that reads.*Error: not now\)"):
+        Playback(step, [run.model, run.optimizer], disk(20, rng=0, backend=backend), ())
+    for array, expected in zip(run.arrays(), before, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    assert run.optimizer.learning_rate == 0.01
