@@ -1,0 +1,44 @@
+"""tinygrad with its `TinyJit`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad import Tensor, TinyJit, nn
+
+from bench.contestants.base import Contestant
+from bench.work import Work
+
+
+class Tinygrad(Contestant):
+    """A step under `TinyJit`, on the device CPU."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        w1, b1, w2, b2, w3, b3, w4, b4 = parameters = [
+            Tensor(values.astype("float32")).realize() for values in work.parameters
+        ]
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        optimizer = nn.optim.SGD(parameters, lr=work.learning_rate)
+        self.batches = [
+            (Tensor(x).realize(), Tensor(target).realize()) for x, target in work.batches()
+        ]
+
+        @TinyJit
+        @Tensor.train()
+        def step(x: Any, target: Any) -> Any:
+            optimizer.zero_grad()
+            x1 = (x @ w1 + b1).relu()
+            x2 = (x1 @ w2 + b2).tanh()
+            x3 = (x2 @ w3 + b3).relu()
+            loss = (x3 @ w4 + b4 - target).square().sum().backward()
+            return loss.realize(*optimizer.schedule_step())
+
+        self.step = step
+
+    def train(self, epochs: int) -> float:
+        for _ in range(epochs):
+            # The jit returns the same buffer each time: read it before the next step.
+            total = sum(self.step(x, target).item() for x, target in self.batches)
+        return float(total)
