@@ -97,15 +97,15 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typecheck(session: nox.Session) -> None:
     """Check types with mypy, strictly."""
-    session.install(".[cli]", *group("types", "tests", "bench"))
+    session.install(".[cli]", *group("types", "tests"))
     session.run("mypy", *session.posargs)
 
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Time the training step on the CPU's backends."""
+    """Time the training step of minidl and its peers on the CPU: `nox -s bench -- --quick`."""
     session.env["PIP_CONSTRAINT"] = str(CONSTRAINTS)
-    session.install(".[torch,jax]", *group("bench", "strict"))
+    session.install(".[cli,torch,jax]", *group("bench", "strict"))
     session.run("python", "-m", "bench", *session.posargs)
 
 

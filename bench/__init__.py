@@ -1,1 +1,2 @@
-"""The disk training loop, timed on every backend beside NumPy by hand."""
+"""The disk network's training loop, timed on minidl, on its libraries by hand, and on what people
+use instead."""

@@ -1,66 +1,186 @@
-"""`python -m bench`: microseconds per training step, on every backend that works here."""
+"""`python -m bench`: the time of a training step, and `python -m bench compare A B`.
+
+Exit codes: 0 done; 1 interrupted, or nothing was timed; 2 wrong usage.
+"""
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import os
 import sys
-import time
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
 
-from threadpoolctl import threadpool_info, threadpool_limits
+from rich.console import Console
+from rich.table import Table as RichTable
 
-import minidl
-from bench.contestants import Minidl, NumPyByHand, Work
+from bench import machine, plans
+from bench.contestants import BY_NAME, CONTESTANTS
+from bench.contestants.registry import Device
+from bench.report import compare, targets_table, text_table, write
+from bench.report.table import Table, floor_text, missing_table
+from bench.results import Report, ReportError
+from bench.runner import Plan, measure
+from minidl.app.folder import FolderError, new_folder
 
-CHECKED_STEPS = 20
-TOLERANCE = 1e-3
-"""The accepted relative difference of a float32 loss from the float64 reference."""
+REPORTS = Path(__file__).with_name("reports")
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors take one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"bench: {message}", file=sys.stderr)
+        sys.exit(2)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    usable = [status.name for status in minidl.available_backends() if status.available]
-    parser.add_argument("--backend", action="append", choices=usable, help="default: all")
-    parser.add_argument("--width", type=int, default=25, help="of the three hidden layers")
-    parser.add_argument("--batch-size", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=100, help="in each round")
-    parser.add_argument("--threads", type=int, default=1, help="of the BLAS, and of torch")
-    arguments = parser.parse_args()
-    if min(arguments.width, arguments.batch_size, arguments.rounds, arguments.steps) < 1:
-        parser.error("expected numbers of at least 1")
+    arguments = sys.argv[1:]
+    try:
+        if arguments[:1] == ["compare"]:
+            _compare(arguments[1:])
+        else:
+            _measure(arguments)
+    except (ReportError, FolderError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("bench: interrupted, nothing is written", file=sys.stderr)
+        sys.exit(1)
 
-    work = Work.new(arguments.width, arguments.batch_size)
-    reference = NumPyByHand(work, "float64").train(CHECKED_STEPS)
-    backends = [minidl.get_backend(name) for name in arguments.backend or usable]
-    contestants: list[Minidl | NumPyByHand] = [NumPyByHand(work)]
-    contestants += [Minidl(work, backend) for backend in backends]
-    with threadpool_limits(arguments.threads):
-        for contestant in contestants:
-            loss = contestant.train(CHECKED_STEPS)
-            if not abs(loss - reference) <= TOLERANCE * reference:
-                sys.exit(f"{contestant.name}: expected a loss of {reference}, got {loss}")
 
-        times: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
-        for _ in range(arguments.rounds):  # in turn, so that a drift of the machine meets all
-            for contestant in contestants:
-                start = time.perf_counter()
-                contestant.train(arguments.steps)
-                times[contestant.name].append((time.perf_counter() - start) / arguments.steps)
+def _measure(arguments: list[str]) -> None:
+    options = _measure_options(arguments)
+    device: Device = "gpu" if options.gpu else "cpu"
+    baseline: str = options.baseline or plans.BASELINES[device]
+    entries = plans.chosen(device, options.backend, baseline)
+    if options.quick:
+        todo = plans.quick(entries, options.rounds)
+    else:
+        sizes = (options.width, options.batch_size)
+        todo = plans.sweep(entries, device, *sizes, options.threads, options.rounds)
+    to_stdout = options.json is not None and str(options.json) == "-"
+    console = Console(stderr=to_stdout)
+    out: Path | None = options.out
+    created = datetime.now(UTC)
+    if out is None and options.json is None:
+        name = "quick" if options.quick else device
+        out = REPORTS / f"{created:%Y%m%d-%H%M%S}-{name}"
 
-    baseline = times[NumPyByHand.name]
-    print(f"width {arguments.width}, batch {arguments.batch_size}, {arguments.threads} thread(s)")
-    for library in threadpool_info():
-        if library["user_api"] == "blas":
-            print(library["internal_api"], library["version"], library.get("architecture", ""))
-    print(f"{'':32}{'µs per step':>12}{'quartiles':>16}{'ratio':>8}")
-    for name, seconds in times.items():
-        low, median, high = (1e6 * value for value in statistics.quantiles(seconds, n=4))
-        ratios = [mine / other for mine, other in zip(seconds, baseline, strict=True)]
-        print(
-            f"{name:32}{median:12.1f}{f'{low:.1f} – {high:.1f}':>16}"
-            f"{statistics.median(ratios):8.2f}"
-        )
+    with new_folder(out) if out is not None else nullcontext() as folder:
+        report = _run(todo, baseline, created)
+        if folder is not None:
+            write(report, folder)
+    if to_stdout:
+        print(report.to_json(), end="")
+    elif options.json is not None:
+        options.json.write_text(report.to_json(), encoding="utf-8")
+    _show(report, console)
+    if out is not None:
+        console.print(f"report: {out}", soft_wrap=True)
+    if not any(point.timed() for point in report.points):
+        print("bench: nothing was timed", file=sys.stderr)
+        sys.exit(1)
+
+
+def _run(todo: list[Plan], baseline: str, created: datetime) -> Report:
+    console = Console(stderr=True)
+    points = []
+    with console.status("starts") if console.is_terminal else nullcontext() as status:
+        for plan in todo:
+            points.append(measure(plan, status.update if status else _say))
+    return Report(f"{created:%Y-%m-%d %H:%M} UTC", baseline, machine.describe(), points)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _measure_options(arguments: list[str]) -> argparse.Namespace:
+    parser = _Parser(
+        prog="python -m bench",
+        description="Time a training step of the disk network. `python -m bench compare A B` "
+        "shows what changed between two reports.",
+    )
+    libraries = sorted({entry.library for entry in CONTESTANTS})
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parser.add_argument("--quick", action="store_true", help="two points, in under 3 minutes")
+    parser.add_argument("--gpu", action="store_true", help="the contestants on an NVIDIA GPU")
+    parser.add_argument(
+        "--backend",
+        action="append",
+        default=[],
+        choices=libraries,
+        metavar="NAME",
+        help=f"time only contestants on this, and the baseline; can be repeated: "
+        f"{', '.join(libraries)}",
+    )
+    parser.add_argument("--width", type=_count, action="append", help="of the hidden layers")
+    parser.add_argument("--batch-size", type=_count, action="append")
+    parser.add_argument("--rounds", type=_count, help=f"default: {plans.ROUNDS}")
+    parser.add_argument("--threads", type=_count, help="default: 1, on a GPU 4")
+    parser.add_argument("--baseline", metavar="CONTESTANT", help="what others are divided by")
+    parser.add_argument("--out", type=Path, help="the folder to make; default: in bench/reports")
+    parser.add_argument("--json", type=Path, help="a file for the report as JSON; - for stdout")
+    options = parser.parse_args(arguments)
+    if options.quick and (options.gpu or options.width or options.batch_size or options.threads):
+        parser.error("--quick has its own widths, batch sizes, threads and device")
+    if options.baseline is not None and options.baseline not in BY_NAME:
+        names = ", ".join(BY_NAME)
+        parser.error(f"--baseline: expected one of {names}, got {options.baseline!r}")
+    if cores is not None and (options.threads or 1) > cores:
+        parser.error(f"--threads: expected at most the {cores} cores here, got {options.threads}")
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        parser.error(f"--json: expected a folder that exists, got {options.json.parent}")
+    return options
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _compare(arguments: list[str]) -> None:
+    parser = _Parser(prog="python -m bench compare", description="What changed, beyond noise.")
+    parser.add_argument("before", type=Path, help="a report.json or its folder")
+    parser.add_argument("after", type=Path)
+    options = parser.parse_args(arguments)
+    before, after = Report.load(options.before), Report.load(options.after)
+    rule, rows = compare(before, after)
+    if len(rows) == 1:
+        raise ReportError("expected two reports with a point in common")
+    console = Console()
+    for name, value in before.machine.items():
+        if after.machine.get(name) != value:
+            console.print(f"{name}: {value} → {after.machine.get(name)}")
+    _print(rows, console)
+    console.print(rule)
+
+
+def _show(report: Report, console: Console) -> None:
+    for point in report.points:
+        _print(text_table(point, report.baseline), console, point.label)
+        console.print(floor_text(point))
+        if len(missing := missing_table(point)) > 1:
+            _print(missing, console)
+    if len(targets := targets_table(report)) > 1:
+        _print(targets, console, "targets")
+
+
+def _print(table: Table, console: Console, title: str | None = None) -> None:
+    header, *rows = table
+    shown = RichTable(title=title, title_justify="left")
+    numbers = ("µs", "quartiles", "ratio", "×", "first", "compile", "memory", "measured", "at most")
+    for name in header:
+        shown.add_column(name, justify="right" if name.startswith(numbers) else "left")
+    for row in rows:
+        shown.add_row(*row)
+    if not console.is_terminal:
+        console = Console(file=console.file, width=160)
+    console.print(shown)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,12 @@ class Plain(Contestant):
         d2 = (d3 @ w3.T) * (1 - x2 * x2)
         d1 = (d2 @ w2.T) * (s1 >= 0)
         learning_rate = self.work.learning_rate
-        for value, d, w, b in ((x, d1, w1, b1), (x1, d2, w2, b2), (x2, d3, w3, b3), (x3, d4, w4, b4)):
+        for value, d, w, b in (
+            (x, d1, w1, b1),
+            (x1, d2, w2, b2),
+            (x2, d3, w3, b3),
+            (x3, d4, w4, b4),
+        ):
             w -= learning_rate * (value.T @ d)
             b -= learning_rate * d.sum(axis=0)
         return xp.sum(difference * difference)

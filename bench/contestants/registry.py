@@ -45,7 +45,12 @@ def _minidl(backend: str, device: Device = "cpu", capture: str | None = None) ->
     label = "jax (GPU)" if (backend, device) == ("jax", "gpu") else backend
     if capture is None:
         return Entry(
-            f"minidl {label}", backend, "minidl", "minidl_modules:Eager", {"backend": backend}, device
+            f"minidl {label}",
+            backend,
+            "minidl",
+            "minidl_modules:Eager",
+            {"backend": backend},
+            device,
         )
     suffix = "compiled" if capture == "compile" else "captured"
     options = {"backend": backend, "capture": capture}

@@ -1,0 +1,55 @@
+"""What the benchmark ran on: the machine, and the commit that it measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def describe() -> dict[str, str]:
+    """The processor, the GPU, the system and the commit, by names for people."""
+    found = {
+        "CPU": _cpu(),
+        "cores": f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else ''}"
+        f" of {os.cpu_count()}",
+        "GPU": _gpu(),
+        "system": platform.platform(),
+        "Python": platform.python_version(),
+        "commit": _commit(),
+    }
+    return {name: text.strip() for name, text in found.items()}
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = (line.partition(":") for line in info.read_text().splitlines())
+        names = [value.strip() for key, _, value in lines if key.strip() == "model name"]
+        if names:
+            return names[0]
+    return platform.processor() or platform.machine()
+
+
+def _gpu() -> str:
+    text = _output("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    return text.replace("\n", "; ") or "none"
+
+
+def _commit() -> str:
+    commit = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
+    if not commit:
+        return "unknown"
+    changed = _output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
+    return f"{commit} with changes" if changed else commit
+
+
+def _output(*command: str) -> str:
+    """What a command prints; nothing if it fails or is not there."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

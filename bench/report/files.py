@@ -1,0 +1,26 @@
+"""A report as a folder of files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.report.page import page
+from bench.report.plots import plot_bars, plot_growth
+from bench.report.text import text
+from bench.results import Report
+
+
+def write(report: Report, folder: Path) -> None:
+    """Write report.json, README.md, the pictures and index.html into a folder that is there."""
+    pictures = {}
+    for index, point in enumerate(report.points, start=1):
+        if point.timed():
+            path = folder / f"bars-{index}.png"
+            plot_bars(point, path)
+            pictures[path.name] = path
+    growth = folder / "growth.png"
+    if plot_growth(report, growth):
+        pictures[growth.name] = growth
+    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
+    (folder / "README.md").write_text(text(report, pictures), encoding="utf-8")
+    (folder / "index.html").write_text(page(report, pictures), encoding="utf-8")

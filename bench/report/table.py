@@ -1,0 +1,125 @@
+"""The tables, as rows of text that the terminal, Markdown and the page show alike."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from bench.floor import rule
+from bench.results import Point, Report, Row
+from bench.targets import judge
+
+Table = list[list[str]]
+"""Rows of cells, the header first."""
+
+HEADER = ["contestant", "µs per step", "quartiles", "ratio", "× floor", "first epoch, s"]
+HEADER += ["compile, s", "memory, MiB", "rules"]
+
+
+def text_table(point: Point, baseline: str) -> Table:
+    """The timed contestants of a point, the fastest first."""
+    return [HEADER, *(_cells(point, row, baseline) for row in point.timed())]
+
+
+def _cells(point: Point, row: Row, baseline: str) -> list[str]:
+    low, high = row.quartiles
+    ratios = point.ratios(row.contestant, baseline)
+    floor = point.floor
+    memory = [row.host_bytes] + ([row.device_bytes] if row.device_bytes else [])
+    return [
+        row.contestant,
+        microseconds(row.median),
+        f"{microseconds(low)} – {microseconds(high)}",
+        f"{statistics.median(ratios):.2f}" if ratios else "–",
+        f"{row.median / max(floor.arithmetic, floor.memory):.1f}" if floor else "–",
+        f"{row.first_seconds:.2f}" if row.first_seconds is not None else "–",
+        f"{row.compile_seconds:.2f}" if row.compile_seconds is not None else "–",
+        " + ".join(f"{size / 2**20:.0f}" for size in memory if size is not None) or "–",
+        rule(row.median, floor.arithmetic, floor.memory) if floor else "–",
+    ]
+
+
+def missing_table(point: Point) -> Table:
+    """The contestants without times, and why."""
+    rows = [[row.contestant, row.status, row.reason] for row in point.rows if not row.rounds]
+    return [["contestant", "status", "reason"], *rows]
+
+
+def notes_table(report: Report) -> Table:
+    """What a reader should know of contestants, each once."""
+    notes = {
+        row.contestant: row.note for point in report.points for row in point.timed() if row.note
+    }
+    return [["contestant", "note"], *([name, note] for name, note in notes.items())]
+
+
+def targets_table(report: Report) -> Table:
+    """The targets and what was measured."""
+    return [
+        ["target", "at", "at most", "measured", "verdict"],
+        *(
+            [
+                f"{verdict.target.contestant} / {verdict.target.other}",
+                verdict.point.label,
+                f"{verdict.target.limit:.2f}",
+                f"{verdict.ratio:.3f}" if verdict.ratio is not None else "–",
+                verdict.word,
+            ]
+            for verdict in judge(report)
+        ),
+    ]
+
+
+def machine_table(report: Report) -> Table:
+    """What it ran on, with the versions of the libraries and the thread pools in use."""
+    timed = [row for point in report.points for row in point.timed()]
+    versions = {name: version for row in timed for name, version in row.versions.items()}
+    rows = [[name, text] for name, text in report.machine.items()]
+    rows += [["libraries", ", ".join(f"{name} {versions[name]}" for name in sorted(versions))]]
+    rows += [["thread pools", text] for text in _thread_pools(report)]
+    return [["", ""], *rows]
+
+
+def _thread_pools(report: Report) -> list[str]:
+    """Each kind of pool once, with the contestants that have it."""
+    users: dict[str, list[str]] = {}
+    for point in report.points:
+        for row in point.timed():
+            for pool in row.thread_pools:
+                kernels = f", {pool['architecture']} kernels" if "architecture" in pool else ""
+                version = f" {pool['version']}" if "version" in pool else ""
+                threads = pool.get("num_threads", "?")
+                text = f"{pool.get('internal_api')}{version}{kernels}, {threads} thread(s)"
+                names = users.setdefault(text, [])
+                if row.contestant not in names:
+                    names.append(row.contestant)
+    return [f"{text}: {', '.join(names)}" for text, names in users.items()]
+
+
+def floor_text(point: Point) -> str:
+    """The floor of a point in a sentence."""
+    floor = point.floor
+    if floor is None:
+        return "The floor was not measured."
+    rate = floor.operations_per_second / 1e9
+    return (
+        f"Floor: {floor.operations / 1e6:.3g} million floating-point operations at "
+        f"{rate:.0f} GFLOP/s (a product of 1024 × 1024 matrices by {floor.product_by}) take "
+        f"{microseconds(floor.arithmetic)} µs; {floor.bytes / 1e6:.3g} MB at "
+        f"{floor.bytes_per_second / 1e9:.0f} GB/s (a copy as large) take "
+        f"{microseconds(floor.memory)} µs."
+    )
+
+
+def markdown(table: Table) -> str:
+    """A table in Markdown."""
+    header, *rows = table
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines: Sequence[list[str]] = [header, ["---"] * len(header), *escaped]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def microseconds(seconds: float) -> str:
+    """Three digits and more: `0.123`, `12.3`, `1234`."""
+    value = 1e6 * seconds
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,149 @@
+"""The measurement: a process for each contestant, losses checked, rounds taken in turn."""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from bench.contestants.registry import Device, Entry
+from bench.process import Worker, WorkerError
+from bench.results import Floor, Point, Row
+from bench.work import CHECKED_EPOCHS, STEPS_PER_EPOCH, TOLERANCE, Work
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One point to measure.
+
+    Attributes:
+        entries: The contestants.
+        threads: How many threads and cores each may use.
+        rounds: How often each is timed.
+        least_seconds: How long a round of one contestant takes at least.
+        floor: Whether the rates of the machine are measured.
+        timeout: Seconds after which a worker that does not answer is stuck.
+    """
+
+    width: int
+    batch_size: int
+    entries: Sequence[Entry]
+    threads: int = 1
+    device: Device = "cpu"
+    rounds: int = 15
+    least_seconds: float = 0.02
+    floor: bool = True
+    timeout: float = 300
+
+
+def measure(plan: Plan, say: Say) -> Point:
+    """Measure one point. `say` gets a line on what is being done."""
+    work = Work(plan.width, plan.batch_size)
+    floor = _floor(plan, work) if plan.floor else None
+    point = Point(plan.width, plan.batch_size, plan.threads, plan.device, floor, rows=[])
+    references: dict[tuple[str, ...], float] = {}
+    with ExitStack() as stack:
+        # torch finds nothing compiled by an earlier run
+        cache = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        running: list[tuple[Row, Worker]] = []
+        for entry in plan.entries:
+            say(f"{point.label}: opens {entry.name}")
+            row = Row(entry.name, entry.library, entry.kind)
+            point.rows.append(row)
+            worker = stack.enter_context(Worker(plan.threads, entry.device, plan.timeout))
+            try:
+                _open(row, worker, plan, work, references)
+                running.append((row, worker))
+            except WorkerError as error:
+                row.status = "unavailable" if error.unavailable else "failed"
+                row.reason = str(error)
+                worker.close()
+        for index in range(plan.rounds):  # in turn, so that a drift of the machine meets all
+            say(f"{point.label}: round {index + 1} of {plan.rounds}")
+            for row, worker in list(running):
+                try:
+                    answer = worker.ask(do="train", epochs=row.epochs)
+                    if not math.isfinite(answer["loss"]):
+                        raise WorkerError(f"a loss of {answer['loss']} in round {index + 1}")
+                    row.rounds.append(answer["seconds"] / (row.epochs * STEPS_PER_EPOCH))
+                except WorkerError as error:
+                    row.status, row.reason, row.rounds = "failed", str(error), []
+                    running.remove((row, worker))
+        for row, worker in running:
+            _finish(row, worker)
+    return point
+
+
+def _open(
+    row: Row,
+    worker: Worker,
+    plan: Plan,
+    work: Work,
+    references: dict[tuple[str, ...], float],
+) -> None:
+    """Start a contestant, check its loss, and find how many epochs make a round."""
+    opened = worker.ask(
+        do="open",
+        contestant=row.contestant,
+        width=work.width,
+        batch_size=work.batch_size,
+        threads=plan.threads,
+    )
+    row.note, row.open_seconds = opened["note"], opened["seconds"]
+    answers = [worker.ask(do="train", epochs=1) for _ in range(CHECKED_EPOCHS)]
+    row.first_seconds, row.loss = answers[0]["seconds"], answers[-1]["loss"]
+    activations = tuple(opened["activations"])
+    if activations not in references:
+        references[activations] = work.reference(activations)
+    row.reference = references[activations]
+    if wrong := wrong_loss(row.loss, row.reference):
+        raise WorkerError(wrong)
+    # The second epoch may still compile; one more is a warm one.
+    seconds = worker.ask(do="train", epochs=1)["seconds"]
+    row.epochs = math.ceil(plan.least_seconds / seconds)
+    if row.epochs > 1:  # a longer look, since one short epoch is a poor measure
+        seconds = worker.ask(do="train", epochs=row.epochs)["seconds"] / row.epochs
+        row.epochs = math.ceil(plan.least_seconds / seconds)
+
+
+def wrong_loss(loss: float | None, reference: float) -> str:
+    """Why a loss is wrong; nothing if it is right."""
+    if loss is not None and abs(loss - reference) <= TOLERANCE * abs(reference):
+        return ""
+    steps = CHECKED_EPOCHS * STEPS_PER_EPOCH
+    return f"expected a loss of {reference:.6g} after {steps} steps, got {loss}"
+
+
+def _finish(row: Row, worker: Worker) -> None:
+    """Complete the row of a contestant that was timed."""
+    try:
+        described = worker.ask(do="describe")
+    except WorkerError as error:
+        row.status, row.reason, row.rounds = "failed", str(error), []
+        return
+    row.status = "timed"
+    row.host_bytes, row.device_bytes = described["host_bytes"], described["device_bytes"]
+    row.versions, row.thread_pools = described["versions"], described["thread_pools"]
+    assert row.first_seconds is not None
+    epoch = statistics.median(row.rounds) * STEPS_PER_EPOCH
+    row.compile_seconds = max(0.0, row.first_seconds - epoch)
+
+
+def _floor(plan: Plan, work: Work) -> Floor | None:
+    """The floor on the CPU; None if it could not be measured."""
+    if plan.device != "cpu":
+        return None
+    with Worker(plan.threads, timeout=plan.timeout) as worker:
+        try:
+            worker.ask(do="open", contestant=None, threads=plan.threads)
+            rates = worker.ask(do="rates", bytes=work.bytes)
+        except WorkerError:
+            return None
+    return Floor(work.operations, work.bytes, **rates)
