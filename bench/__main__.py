@@ -87,10 +87,8 @@ def _measure(arguments: list[str]) -> None:
 
 def _run(todo: list[Plan], baseline: str, created: datetime) -> Report:
     console = Console(stderr=True)
-    points = []
     with console.status("starts") if console.is_terminal else nullcontext() as status:
-        for plan in todo:
-            points.append(measure(plan, status.update if status else _say))
+        points = [measure(plan, status.update if status else _say) for plan in todo]
     return Report(f"{created:%Y-%m-%d %H:%M} UTC", baseline, machine.describe(), points)
 
 

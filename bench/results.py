@@ -87,7 +87,7 @@ class Floor:
 
 @dataclass
 class Point:
-    """One size of the work on one number of threads. The floor is None where it was not measured."""
+    """One size of the work on one number of threads. The floor is None if it was not measured."""
 
     width: int
     batch_size: int

@@ -125,11 +125,12 @@ def _reference_step(
         else:
             values.append(np.where(s > 0, s, 0))
             slopes.append(np.where(s >= 0, 1.0, 0.0))
-    gradient = 2 * (values[-1] - target)
+    gradient: Host = 2 * (values[-1] - target)
     loss = float(np.sum((values[-1] - target) ** 2))
     for index in reversed(range(len(weights))):
-        below = gradient @ weights[index].T * slopes[index - 1] if index else None
+        weight = weights[index].copy()
         weights[index] -= learning_rate * values[index].T @ gradient
         biases[index] -= learning_rate * gradient.sum(axis=0)
-        gradient = below
+        if index:
+            gradient = gradient @ weight.T * slopes[index - 1]
     return loss

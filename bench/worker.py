@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import floor
-from bench.contestants import BY_NAME, Contestant, Unavailable
+from bench.contestants import BY_NAME, Contestant, UnavailableError
 from bench.work import Work
 
 DISTRIBUTIONS = {
@@ -136,7 +136,7 @@ def _peak_host_bytes() -> int:
 def _is_unavailable(error: Exception) -> bool:
     from minidl import BackendError
 
-    return isinstance(error, Unavailable | BackendError | ModuleNotFoundError)
+    return isinstance(error, UnavailableError | BackendError | ModuleNotFoundError)
 
 
 def _reason(error: Exception) -> str:

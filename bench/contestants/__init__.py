@@ -1,6 +1,6 @@
 """Who does the work: minidl, the same array libraries by hand, and what people use instead."""
 
-from bench.contestants.base import Contestant, Unavailable
+from bench.contestants.base import Contestant, UnavailableError
 from bench.contestants.registry import BY_NAME, CONTESTANTS, NUMPY_BY_HAND, TORCH_NN_CUDA, Entry
 
 __all__ = [
@@ -10,5 +10,5 @@ __all__ = [
     "TORCH_NN_CUDA",
     "Contestant",
     "Entry",
-    "Unavailable",
+    "UnavailableError",
 ]

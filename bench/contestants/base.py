@@ -8,7 +8,7 @@ from typing import ClassVar
 from bench.work import DISK, Work
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """A contestant that cannot run here; the message says why."""
 
 

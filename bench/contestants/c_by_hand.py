@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.contestants.base import Contestant, Unavailable
+from bench.contestants.base import Contestant, UnavailableError
 from bench.work import STEPS_PER_EPOCH, Work
 
 SOURCE = Path(__file__).with_name("disk_network.c")
@@ -25,7 +25,7 @@ class CByHand(Contestant):
         super().__init__(work)
         compiler = shlex.split(os.environ.get("CC", "cc"))
         if shutil.which(compiler[0]) is None:
-            raise Unavailable(f"there is no C compiler {compiler[0]!r}")
+            raise UnavailableError(f"there is no C compiler {compiler[0]!r}")
         threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
         self.note = f"{compiler[0]} {' '.join(OPTIONS[:3])}, sizes known to the compiler"
         with tempfile.TemporaryDirectory() as folder:
@@ -42,7 +42,7 @@ class CByHand(Contestant):
             ]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                raise Unavailable(f"{compiler[0]}: {done.stderr.strip().splitlines()[-1]}")
+                raise UnavailableError(f"{compiler[0]}: {done.stderr.strip().splitlines()[-1]}")
             self.epoch = ctypes.CDLL(str(library)).train_epoch
         self.epoch.restype = ctypes.c_float
         self.parameters = [values.astype("float32") for values in work.parameters]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from bench.contestants.base import Unavailable
+from bench.contestants.base import UnavailableError
 
 
 def peak_bytes(library: str) -> int | None:
@@ -25,10 +25,10 @@ def peak_bytes(library: str) -> int | None:
 
 
 def require_gpu(library: str) -> None:
-    """Raise `Unavailable` where torch or JAX sees no GPU."""
+    """Raise `UnavailableError` where torch or JAX sees no GPU."""
     module = importlib.import_module(library)
     found = (
         module.cuda.is_available() if library == "torch" else module.devices()[0].platform == "gpu"
     )
     if not found:
-        raise Unavailable(f"{library} {module.__version__} finds no GPU")
+        raise UnavailableError(f"{library} {module.__version__} finds no GPU")

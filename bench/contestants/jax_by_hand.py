@@ -54,7 +54,8 @@ class JaxByHand(Contestant):
             for batch in self.batches:
                 self.parameters, loss = self.call(self.parameters, batch)
                 losses.append(loss)
-        jax.block_until_ready(self.parameters)
+        for parameter in self.parameters:
+            parameter.block_until_ready()
         return float(sum(jax.device_get(losses)))
 
     def device_bytes(self) -> int | None:

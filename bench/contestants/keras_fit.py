@@ -10,10 +10,10 @@ if "KERAS_BACKEND" not in os.environ:
     _found = [name for name in ("jax", "torch") if importlib.util.find_spec(name)]
     os.environ["KERAS_BACKEND"] = (_found or ["numpy"])[0]
 
-import keras  # noqa: E402  (it takes its backend at import)
+import keras  # it takes its backend at import
 
-from bench.contestants.base import Contestant, Unavailable  # noqa: E402
-from bench.work import STEPS_PER_EPOCH, Work  # noqa: E402
+from bench.contestants.base import Contestant, UnavailableError
+from bench.work import STEPS_PER_EPOCH, Work
 
 
 class Keras(Contestant):
@@ -23,7 +23,7 @@ class Keras(Contestant):
         super().__init__(work)
         backend = keras.backend.backend()
         if backend == "numpy":
-            raise Unavailable("neither JAX nor torch is installed for it")
+            raise UnavailableError("neither JAX nor torch is installed for it")
         self.note = f"`fit` on its {backend} backend, ten steps in one call"
         layers = keras.layers
         activations = [*self.activations, None]

@@ -25,8 +25,6 @@ class Tinygrad(Contestant):
             (Tensor(x).realize(), Tensor(target).realize()) for x, target in work.batches()
         ]
 
-        @TinyJit
-        @Tensor.train()
         def step(x: Any, target: Any) -> Any:
             optimizer.zero_grad()
             x1 = (x @ w1 + b1).relu()
@@ -35,7 +33,7 @@ class Tinygrad(Contestant):
             loss = (x3 @ w4 + b4 - target).square().sum().backward()
             return loss.realize(*optimizer.schedule_step())
 
-        self.step = step
+        self.step = TinyJit(Tensor.train()(step))
 
     def train(self, epochs: int) -> float:
         for _ in range(epochs):
