@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad import Tensor, TinyJit, nn
+from tinygrad.helpers import Context
 
 from bench.contestants.base import Contestant
 from bench.work import Work
@@ -18,8 +19,6 @@ class Tinygrad(Contestant):
         w1, b1, w2, b2, w3, b3, w4, b4 = parameters = [
             Tensor(values.astype("float32")).realize() for values in work.parameters
         ]
-        for parameter in parameters:
-            parameter.requires_grad_(True)
         optimizer = nn.optim.SGD(parameters, lr=work.learning_rate)
         self.batches = [
             (Tensor(x).realize(), Tensor(target).realize()) for x, target in work.batches()
@@ -33,10 +32,11 @@ class Tinygrad(Contestant):
             loss = (x3 @ w4 + b4 - target).square().sum().backward()
             return loss.realize(*optimizer.schedule_step())
 
-        self.step = TinyJit(Tensor.train()(step))
+        self.step = TinyJit(step)
 
     def train(self, epochs: int) -> float:
-        for _ in range(epochs):
-            # The jit returns the same buffer each time: read it before the next step.
-            total = sum(self.step(x, target).item() for x, target in self.batches)
+        with Context(TRAINING=1):
+            for _ in range(epochs):
+                # The jit returns the same buffer each time: read it before the next step.
+                total = sum(self.step(x, target).item() for x, target in self.batches)
         return float(total)

@@ -21,20 +21,24 @@ def check_array(
         argument: The name under which it was given.
         x: The array to check.
         like: An array that it must go together with.
-        shape: The expected shape. A name in it, such as `"batch"`, stands for any size. None
-            leaves the shape unchecked.
+        shape: The expected shape. A name for the first size, such as `"batch"`, stands for any.
+            None leaves the shape unchecked.
 
     Raises:
         TypeError: for something that is no array, another library or another dtype.
         ValueError: for another device or another shape.
     """
-    if not (type(x) is type(like) and x.dtype == like.dtype and device_of(x) == device_of(like)):
+    try:
+        alike = type(x) is type(like) and x.dtype == like.dtype and x.device == like.device
+    except AttributeError:  # what JAX traces has no device
+        alike = False
+    if not alike:
         check_place(owner, argument, x, like)
         if x.dtype != like.dtype:
             raise TypeError(
                 f"{owner}: expected {argument} of dtype {dtype_name(like)}, got {dtype_name(x)}"
             )
-    if shape is not None and x.shape != shape and not _matches(x.shape, shape):
+    if shape is not None and x.shape != shape and not _fits(x.shape, shape):
         expected = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
         raise ValueError(f"{owner}: expected {argument} of shape {expected}, got {tuple(x.shape)}")
 
@@ -93,10 +97,8 @@ def check_place(owner: object, argument: str, x: Array, like: Array) -> None:
         )
 
 
-def _matches(shape: Sequence[int | None], expected: Sequence[int | str]) -> bool:
-    if len(shape) != len(expected):
-        return False
-    for size, wanted in zip(shape, expected, strict=True):
-        if size != wanted and not isinstance(wanted, str):
-            return False
-    return True
+def _fits(shape: Sequence[int], expected: Sequence[int | str]) -> bool:
+    """Whether the shapes are the same but for a first size that may be any."""
+    return (
+        len(shape) == len(expected) and isinstance(expected[0], str) and shape[1:] == expected[1:]
+    )
