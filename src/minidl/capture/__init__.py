@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minidl.backend import Array, dtype_name
+from minidl.backend import Array
 from minidl.capture.errors import CaptureError
 from minidl.capture.state import State
 from minidl.capture.traces import Compiled, Trace, check_compiler, scan
@@ -129,10 +129,7 @@ class _Captured:
         for number, x in enumerate(inputs):
             if not _is_host_index(x):
                 check_place("capture", f"input {number}", x, self._state.first)
-        key = (
-            self._state.modes(),
-            *((tuple(x.shape), dtype_name(x)) for x in inputs),
-        )
+        key = (self._state.modes(), *((x.shape, x.dtype) for x in inputs))
         recording = self._recordings.pop(key, None)
         if recording is None or not recording.is_valid():
             recording = self._record(self._step, self._state, inputs, self._constants)

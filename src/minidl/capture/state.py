@@ -59,9 +59,10 @@ class State:
 
     def put(self, arrays: Sequence[Array]) -> None:
         """Give each parameter its arrays, in the order of `get`."""
-        given = iter(arrays)
-        for parameter in self._parameters:
-            parameter.value, parameter.grad = next(given), next(given)
+        pairs = zip(self._parameters, arrays[::2], arrays[1::2], strict=True)
+        for parameter, value, grad in pairs:
+            parameter.value = value
+            parameter.grad = grad
 
     def modes(self) -> tuple[bool, ...]:
         """Whether each module trains."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import operator
 import types
 from collections.abc import Callable
 from typing import Any
@@ -48,8 +49,10 @@ class Trace:
     def __call__(self, *inputs: Array) -> Any:
         before = self._state.get()
         # Only what the last call left is ours to donate: somebody may hold the rest.
-        known = {id(array) for array in self._left}
-        arrays = [a if id(a) in known else self._jax.numpy.array(a, copy=True) for a in before]
+        arrays = before
+        if len(before) != len(self._left) or not all(map(operator.is_, before, self._left)):
+            known = {id(array) for array in self._left}
+            arrays = [a if id(a) in known else self._jax.numpy.array(a, copy=True) for a in before]
         # jax.jit copies a NumPy array faster than device_put does, or shares its memory.
         inputs = tuple(x.copy() if isinstance(x, np.ndarray) else x for x in inputs)
         try:
