@@ -11,7 +11,7 @@ import pytest
 from helpers import assert_close, network
 
 import minidl
-from minidl import MSE, Backend, Linear, Module, Parameter, ReLU, Sequential, Tanh
+from minidl import MSE, Backend, Linear, Module, Parameter, ReLU, Sequential, Tanh, to_numpy
 from minidl.backend import Array
 
 
@@ -48,6 +48,44 @@ def test_backward_accumulates_and_zero_grad_clears(backend: Backend) -> None:
     layer.zero_grad()
     assert_close(layer.weights.grad, np.zeros((2, 3)), backend)
     assert_close(layer.bias.grad, np.zeros(3), backend)
+
+
+@pytest.mark.parametrize("leading", [(), (4,), (0,), (2, 3), (2, 0, 3), (2, 1, 2)])
+def test_linear_takes_any_leading_dimensions(backend: Backend, leading: tuple[int, ...]) -> None:
+    """Each row by itself, as a matrix of one row."""
+    rng = np.random.default_rng(0)
+    x, grad = rng.normal(size=(*leading, 2)), rng.normal(size=(*leading, 3))
+    layer, rows = linear(backend), linear(backend)
+    y = layer(backend.asarray(x))
+    grad_input = layer.backward(backend.asarray(grad))
+    expected_y, expected_grad = np.zeros(grad.shape), np.zeros(x.shape)
+    for index in np.ndindex(leading):
+        expected_y[index] = to_numpy(rows(backend.asarray(x[index][None])))[0]
+        expected_grad[index] = to_numpy(rows.backward(backend.asarray(grad[index][None])))[0]
+    assert_close(y, expected_y, backend)
+    assert_close(grad_input, expected_grad, backend)
+    for (_, mine), (_, expected) in zip(layer.parameters(), rows.parameters(), strict=True):
+        assert_close(mine, to_numpy(expected), backend)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_accumulate_is_backward_without_the_gradient_of_the_input(
+    backend: Backend, depth: int
+) -> None:
+    def gradients(name: str) -> tuple[object, list[Any]]:
+        model: Module = network(backend, hidden=3)
+        for _ in range(depth):  # containers in containers, and one that has no method of its own
+            model = Residual(Sequential(model, Linear(2, 2, rng=0)))
+        output = model(minidl.disk(5, rng=1)[0])
+        result = getattr(model, name)(output)
+        return result, [to_numpy(grad) for _, grad in model.parameters()]
+
+    nothing, accumulated = gradients("accumulate")
+    _, expected = gradients("backward")
+    assert nothing is None
+    for grad, other in zip(accumulated, expected, strict=True):
+        np.testing.assert_array_equal(grad, other)
+    Sequential().accumulate(backend.asarray([1.0]))
 
 
 def test_relu(backend: Backend) -> None:

@@ -133,9 +133,9 @@ class Momentum(Optimizer):
 
     velocity: Array = 0.0
 
-    def update(self, theta: Array, gradient: Array) -> Array:
+    def update(self, theta: Array, gradient: Array, learning_rate: Array) -> Array:
         self.velocity = 0.5 * self.velocity + gradient
-        theta -= self.learning_rate * self.velocity
+        theta -= learning_rate * self.velocity
         return theta
 
 

@@ -44,7 +44,7 @@ class Eager(Contestant):
         """One training step; returns the loss, left on the device."""
         self.optimizer.zero_grad()
         value = self.loss(self.model(x), target)
-        self.model.backward(self.loss.backward())
+        self.model.accumulate(self.loss.backward())
         self.optimizer.step()
         return value
 

@@ -10,7 +10,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-from minidl.backend import Array, is_writeable, namespace, zeroed
+from minidl.backend import Array, constant, is_writeable, namespace, zeroed
 from minidl.nn.checks import check_array
 from minidl.nn.parameter import Parameter
 
@@ -62,24 +62,28 @@ class Optimizer(ABC):
 
     def step(self) -> None:
         """Change all parameters once."""
-        pairs = zip(self._values.gather(), self._gradients.gather(), strict=True)
-        self._values.scatter([self.update(theta, gradient) for theta, gradient in pairs])
+        values, gradients = self._values.gather(), self._gradients.gather()
+        rate: float | Array = self.learning_rate
+        if isinstance(rate, float):  # torch multiplies by an array in half the time
+            rate = constant(rate, (), values[0])
+        pairs = zip(values, gradients, strict=True)
+        self._values.scatter([self.update(theta, gradient, rate) for theta, gradient in pairs])
 
     @abstractmethod
-    def update(self, theta: Array, gradient: Array) -> Array:
+    def update(self, theta: Array, gradient: Array, learning_rate: Array) -> Array:
         """θ after one step, from θ and the gradient, both of one shape; element by element.
 
         Both hold all parameters in one vector where arrays can be written to: `theta` itself must
         then be changed and returned. `-=` does so, and makes a new array where they cannot, and
-        where `update` is called for each parameter.
+        where `update` is called for each parameter. The learning rate has no dimensions.
         """
 
 
 class SGD(Optimizer):
     """Stochastic gradient descent, equation 1: θ ← θ - learning_rate · ∂loss/∂θ."""
 
-    def update(self, theta: Array, gradient: Array) -> Array:
-        theta -= self.learning_rate * gradient
+    def update(self, theta: Array, gradient: Array, learning_rate: Array) -> Array:
+        theta -= learning_rate * gradient
         return theta
 
 

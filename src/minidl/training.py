@@ -122,7 +122,7 @@ class Epoch:
             x, target = xp.take(x, batch, axis=0), xp.take(target, batch, axis=0)
             optimizer.zero_grad()
             value = loss(model(x), target)
-            model.backward(loss.backward())
+            model.accumulate(loss.backward())
             optimizer.step()
             return value
 

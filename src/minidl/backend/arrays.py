@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ def device_of(x: Array) -> Any:
 # Remembered by type, since every layer asks at every step, and without functools.cache, of which
 # torch.compile warns.
 _namespaces: dict[type, Any] = {}
+_libraries: dict[type, Any] = {}
 _writeable: dict[type, bool] = {}
 
 
@@ -37,6 +39,19 @@ def namespace(x: Array) -> Any:
     xp = _namespaces.get(type(x))
     if xp is None:
         xp = _namespaces[type(x)] = array_api_compat.array_namespace(x)
+    return xp
+
+
+def library(x: Array) -> Any:
+    """The library of an array, for the functions that do there what the standard says if all
+    arrays have one dtype: `maximum`, `where`.
+
+    array-api-compat wraps those of torch to promote dtypes, which takes longer than they do.
+    """
+    xp = _libraries.get(type(x))
+    if xp is None:
+        name = namespace(x).__name__.removeprefix("array_api_compat.")
+        xp = _libraries[type(x)] = importlib.import_module(name)
     return xp
 
 
@@ -75,7 +90,7 @@ _products: list[Callable[[Array, Array], Array]] = [operator.matmul]
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a · b, for matrices or a vector and a matrix.
+    """a · b, where b is a matrix and a one too, or a vector, or matrices along leading dimensions.
 
     `a @ b`, except while a recording has put a product of its own in its place.
     """

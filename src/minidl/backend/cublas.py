@@ -18,7 +18,8 @@ _NORMAL, _TRANSPOSED = 0, 1
 
 
 class RecordableProduct:
-    """`a @ b` for CuPy matrices of float32 or float64, on one stream. `a` may be a vector.
+    """`a @ b` on one stream, for CuPy arrays of float32 or float64. `b` is a matrix; `a` is one,
+    a vector, or matrices along leading dimensions.
 
     Attributes:
         stream: The `cupy.cuda.Stream` on which it works.
@@ -38,8 +39,9 @@ class RecordableProduct:
         self._call("cublasSetWorkspace_v2", self._handle, pointer, ctypes.c_size_t(_WORKSPACE))
 
     def __call__(self, a: Array, b: Array) -> Array:
-        if a.ndim == 1:
-            return self(a[None, :], b)[0]
+        if a.ndim != 2:
+            rows = self(a.reshape(-1, a.shape[-1]), b)
+            return rows.reshape(*a.shape[:-1], b.shape[1])
         name, number = {
             "f": ("cublasSgemm_v2", ctypes.c_float),
             "d": ("cublasDgemm_v2", ctypes.c_double),

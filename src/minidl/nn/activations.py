@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minidl.backend import Array, constant, namespace
+from minidl.backend import Array, constant, library, namespace
 from minidl.nn.checks import check_array, check_floating, saved
 from minidl.nn.module import Module
 
@@ -13,10 +13,9 @@ class ReLU(Module):
     def forward(self, x: Array) -> Array:
         """Equation 4: max(0, x)."""
         check_floating(self, "x", x)
-        xp = namespace(x)
         zero = constant(0, (), x)
-        self.saved = xp.astype(x >= zero, x.dtype)
-        return xp.maximum(x, zero)
+        self.saved = namespace(x).astype(x >= zero, x.dtype)
+        return library(x).maximum(x, zero)
 
     def backward(self, grad_output: Array) -> Array:
         """Equation 5: the derivative is 0 where x < 0 and 1 elsewhere."""

@@ -12,7 +12,7 @@ from minidl.backend import Array, backend_of, device_of, dtype_name, namespace
 
 
 def check_array(
-    owner: object, argument: str, x: Array, like: Array, shape: Sequence[int | str] | None
+    owner: object, argument: str, x: Array, like: Array, shape: Sequence[Any] | None
 ) -> None:
     """Raise unless `x` is an array of `like`'s library, device and dtype, of the given shape.
 
@@ -21,8 +21,8 @@ def check_array(
         argument: The name under which it was given.
         x: The array to check.
         like: An array that it must go together with.
-        shape: The expected shape. A name for the first size, such as `"batch"`, stands for any.
-            None leaves the shape unchecked.
+        shape: The expected shape. A name for the first size, such as `"batch"`, stands for any,
+            and `...` in its place for any leading dimensions. None leaves the shape unchecked.
 
     Raises:
         TypeError: for something that is no array, another library or another dtype.
@@ -39,7 +39,8 @@ def check_array(
                 f"{owner}: expected {argument} of dtype {dtype_name(like)}, got {dtype_name(x)}"
             )
     if shape is not None and x.shape != shape and not _fits(x.shape, shape):
-        expected = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+        sizes = ["…" if size is ... else str(size) for size in shape]
+        expected = "(" + ", ".join(sizes) + ("," if len(sizes) == 1 else "") + ")"
         raise ValueError(f"{owner}: expected {argument} of shape {expected}, got {tuple(x.shape)}")
 
 
@@ -97,8 +98,10 @@ def check_place(owner: object, argument: str, x: Array, like: Array) -> None:
         )
 
 
-def _fits(shape: Sequence[int], expected: Sequence[int | str]) -> bool:
-    """Whether the shapes are the same but for a first size that may be any."""
+def _fits(shape: Sequence[int], expected: Sequence[Any]) -> bool:
+    """Whether the shapes are the same but for what comes first and may be anything."""
+    if expected and expected[0] is ...:
+        return shape[1 - len(expected) :] == expected[1:]
     return (
         len(shape) == len(expected) and isinstance(expected[0], str) and shape[1:] == expected[1:]
     )

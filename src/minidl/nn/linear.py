@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from minidl.backend import Array, Backend, constant, get_backend, matmul
+from minidl.backend import Array, Backend, constant, get_backend, matmul, namespace
 from minidl.nn.checks import check_array, saved
 from minidl.nn.initializers import Initializer, XavierUniform
 from minidl.nn.module import Module
@@ -18,7 +18,8 @@ _count = itertools.count()
 class Linear(Module):
     """y = x · W + b, with W of shape `(in_features, out_features)` and b of `(out_features,)`.
 
-    Input: `(batch, in_features)`. Output: `(batch, out_features)`.
+    Input: `(…, in_features)`. Output: `(…, out_features)`, with the same leading dimensions: one
+    for a batch, two for a batch of sequences, or none.
 
     Args:
         in_features: The number of columns of the input, at least 1.
@@ -62,15 +63,25 @@ class Linear(Module):
     def forward(self, x: Array) -> Array:
         """Equation 8: y = x · W + b."""
         weights, bias = self.weights.value, self.bias.value
-        check_array(self, "x", x, weights, ("batch", self.in_features))
+        check_array(self, "x", x, weights, (..., self.in_features))
         self.saved = x
         return matmul(x, weights) + bias
 
     def backward(self, grad_output: Array) -> Array:
-        """Equations 9 to 11, where the loss is summed over the rows of the batch."""
-        x = saved(self)
-        batch = x.shape[0]
-        check_array(self, "grad_output", grad_output, x, (batch, self.out_features))
-        self.weights.grad += matmul(x.T, grad_output)
-        self.bias.grad += matmul(constant(1, (batch,), x), grad_output)  # the sum over the batch
+        """Equation 9, after equations 10 and 11 by `accumulate`."""
+        self.accumulate(grad_output)
         return matmul(grad_output, self.weights.value.T)
+
+    def accumulate(self, grad_output: Array) -> None:
+        """Equations 10 and 11, summed over all leading dimensions."""
+        x = saved(self)
+        check_array(self, "grad_output", grad_output, x, (*x.shape[:-1], self.out_features))
+        if x.ndim != 2:
+            x, grad_output = _as_matrix(x), _as_matrix(grad_output)
+        self.weights.grad += matmul(x.T, grad_output)
+        self.bias.grad += matmul(constant(1, x.shape[:1], x), grad_output)
+
+
+def _as_matrix(x: Array) -> Array:
+    """`x` with all dimensions but the last made one."""
+    return namespace(x).reshape(x, (-1, x.shape[-1]))

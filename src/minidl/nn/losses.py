@@ -59,7 +59,7 @@ class MSE(Loss):
     def backward(self) -> Array:
         """Equation 3: 2 (output - target)."""
         difference = saved(self)
-        return self._scaled(2 * difference, difference)
+        return self._scaled(difference + difference, difference)
 
     def _scaled(self, x: Array, difference: Array) -> Array:
         return x if self.reduction == "sum" else x / max(1, math.prod(difference.shape))

@@ -42,6 +42,14 @@ class Module(ABC):
             The gradient of the loss by the input, of the input's shape.
         """
 
+    def accumulate(self, grad_output: Array) -> None:
+        """`backward` for a module whose input is data: only the parameters get gradients.
+
+        In a network that begins with a wide layer this saves a large part of the arithmetic. By
+        default it calls `backward` and drops what that returns.
+        """
+        self.backward(grad_output)
+
     def __call__(self, x: Array) -> Array:
         return self.forward(x)
 

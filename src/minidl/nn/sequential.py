@@ -40,6 +40,13 @@ class Sequential(Module):
             grad_output = module.backward(grad_output)
         return grad_output
 
+    def accumulate(self, grad_output: Array) -> None:
+        """Backpropagate through the modules from the last to the first, but not to the input."""
+        for module in self._modules[:0:-1]:
+            grad_output = module.backward(grad_output)
+        for module in self._modules[:1]:
+            module.accumulate(grad_output)
+
     def children(self) -> dict[str, Module]:
         return {str(index): module for index, module in enumerate(self._modules)}
 
