@@ -162,12 +162,41 @@ def test_arrays_from_before_the_first_call_stay(backend: Backend) -> None:
         np.testing.assert_array_equal(to_numpy(value), before)
 
 
+class Shift(minidl.Module):
+    """x ↦ x + the number of forwards before this one, which is a buffer."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.count = minidl.Buffer(backend.asarray(0.0))
+
+    def forward(self, x: Array) -> Array:
+        y = x + self.count.value
+        self.count.value += 1
+        return y
+
+    def backward(self, grad_output: Array) -> Array:
+        return grad_output
+
+
+def test_buffers_are_carried_on(backend: Backend) -> None:
+    shift = Shift(backend)
+    model = minidl.Sequential(minidl.Linear(1, 1, backend=backend), shift)
+    x = backend.asarray([[0.0]])
+
+    def forward(x: Array) -> Array:
+        return model(x)
+
+    recorded = capture(forward, [model])
+    outputs = [recorded(x), recorded(x), model(x), recorded(x)]
+    assert [float(y[0, 0]) for y in outputs] == [0, 1, 2, 3]
+    assert float(shift.count.value) == 4
+
+
 def test_the_mode_of_the_model_is_part_of_the_recording(backend: Backend) -> None:
     skip_unless_recording(backend)
     run = Run(backend, True)
     batch = disk(4, rng=0, backend=backend)
     run.step(*batch)
-    run.model.eval()
+    run.model[3].eval()  # also of a module inside it
     run.step(*batch)
     assert len(run.step._recordings) == 2  # type: ignore[attr-defined]
 

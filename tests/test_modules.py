@@ -11,8 +11,8 @@ import pytest
 from helpers import assert_close, network
 
 import minidl
-from minidl import MSE, Backend, Linear, Module, Parameter, ReLU, Sequential, Tanh, to_numpy
-from minidl.backend import Array
+from minidl import MSE, Backend, Buffer, Linear, Module, Parameter, ReLU, Sequential, Tanh, to_numpy
+from minidl.backend import Array, namespace
 
 
 def linear(backend: Backend) -> Linear:
@@ -258,3 +258,43 @@ def test_activations_take_any_shape(
     x = backend.asarray(np.ones(shape))
     assert module(x).shape == shape
     assert module.backward(x).shape == shape
+
+
+class Counter(Module):
+    """x ↦ x, with the number of forwards in a buffer."""
+
+    def __init__(self, backend: Backend | None = None) -> None:
+        backend = minidl.get_backend(backend)
+        self.count = Buffer(backend.asarray(np.zeros((), np.int32)))
+        self.sum = Buffer(backend.asarray(0.0))
+
+    def forward(self, x: Array) -> Array:
+        self.count.value += 1
+        self.sum.value += namespace(x).sum(x)
+        return x
+
+    def backward(self, grad_output: Array) -> Array:
+        return grad_output
+
+
+def test_buffers_are_found_and_moved(backend: Backend) -> None:
+    start = minidl.get_backend("numpy", backend.dtype_name)
+    inner = Counter(start)
+    model = Sequential(Linear(2, 2, backend=start), Residual(inner))
+    assert model.named_buffers() == [("1.inner.count", inner.count), ("1.inner.sum", inner.sum)]
+    assert [type(module) for module in model.modules()] == [Sequential, Linear, Residual, Counter]
+    inner(start.asarray([1.0, 2.0]))
+    model.to(backend)
+    inner(backend.asarray([3.0]))
+    assert_close(inner.count.value, 2, backend, dtype=backend.asarray(np.int32(0)).dtype)
+    assert_close(inner.sum.value, 6, backend)
+    assert repr(inner.sum) == f"Buffer((), {backend.dtype_name} on {backend.name})"
+
+
+def test_config_makes_such_a_module_again() -> None:
+    model = Sequential(Linear(2, 25), ReLU(), Sequential(Linear(25, 3)))
+    again = Sequential.from_config(model.config())
+    assert repr(again) == repr(model)
+    layer = Linear.from_config(Linear(2, 25).config())
+    assert [value.shape for value, _ in layer.parameters()] == [(2, 25), (25,)]
+    assert ReLU.from_config(ReLU().config()).config() == {}

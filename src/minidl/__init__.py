@@ -15,6 +15,7 @@ from minidl.data import Standardizer, disk, minibatches
 from minidl.gradcheck import GradientError, gradcheck
 from minidl.nn import (
     MSE,
+    Buffer,
     Initializer,
     KaimingNormal,
     KaimingUniform,
@@ -40,6 +41,7 @@ __all__ = [
     "Backend",
     "BackendError",
     "BackendStatus",
+    "Buffer",
     "CaptureError",
     "Epoch",
     "GradientError",

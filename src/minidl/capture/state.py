@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from minidl.backend import Array, Backend, backend_of
+from minidl.nn.buffer import Buffer
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
 from minidl.optim import Optimizer
@@ -23,10 +24,12 @@ class State:
         self._modules: list[Module] = []
         self._optimizers: list[Optimizer] = []
         parameters: dict[int, Parameter] = {}
+        buffers: dict[int, Buffer] = {}
         for one in objects:
             if isinstance(one, Module):
-                self._modules.append(one)
+                self._modules += one.modules()
                 mine = one.parameters()
+                buffers |= {id(buffer): buffer for _, buffer in one.named_buffers()}
             elif isinstance(one, Optimizer):
                 self._optimizers.append(one)
                 mine = list(one.parameters)
@@ -39,6 +42,7 @@ class State:
         if not parameters:
             raise ValueError("capture: expected a state with at least one parameter, got none")
         self._parameters = list(parameters.values())
+        self._buffers = list(buffers.values())
 
     @property
     def backend(self) -> Backend:
@@ -51,21 +55,23 @@ class State:
         return self._parameters[0].value
 
     def get(self) -> list[Array]:
-        """The arrays: each parameter's value and gradient."""
+        """The arrays: each parameter's value and gradient, then the buffers."""
         arrays: list[Array] = []
         for parameter in self._parameters:
             arrays += (parameter.value, parameter.grad)
+        arrays += [buffer.value for buffer in self._buffers]
         return arrays
 
     def put(self, arrays: Sequence[Array]) -> None:
-        """Give each parameter its arrays, in the order of `get`."""
-        pairs = zip(self._parameters, arrays[::2], arrays[1::2], strict=True)
-        for parameter, value, grad in pairs:
-            parameter.value = value
-            parameter.grad = grad
+        """Give the arrays back, in the order of `get`."""
+        given = iter(arrays)
+        for parameter in self._parameters:
+            parameter.value, parameter.grad = next(given), next(given)
+        for buffer in self._buffers:
+            buffer.value = next(given)
 
     def modes(self) -> tuple[bool, ...]:
-        """Whether each module trains."""
+        """Whether each module trains, inner ones included."""
         return tuple(module.training for module in self._modules)
 
     def rates(self) -> list[float | Array]:
@@ -89,4 +95,4 @@ class State:
     def forget(self) -> None:
         """Drop what the modules saved: after a trace it is no data."""
         for module in self._modules:
-            module._forget()
+            module.saved = None

@@ -1,6 +1,7 @@
 """The maths: modules, losses and initialisers, written against the array API standard alone."""
 
 from minidl.nn.activations import ReLU, Tanh
+from minidl.nn.buffer import Buffer
 from minidl.nn.checks import check_array, check_floating, saved
 from minidl.nn.initializers import (
     Initializer,
@@ -18,6 +19,7 @@ from minidl.nn.sequential import Sequential
 
 __all__ = [
     "MSE",
+    "Buffer",
     "Initializer",
     "KaimingNormal",
     "KaimingUniform",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,9 @@ class Linear(Module):
         )
         self.bias = Parameter(backend.asarray(initializer(rng, (out_features,))), f"bias{number}")
         self.add_parameter([self.weights, self.bias])
+
+    def config(self) -> dict[str, Any]:
+        return {"in_features": self.in_features, "out_features": self.out_features}
 
     def forward(self, x: Array) -> Array:
         """Equation 8: y = x · W + b."""

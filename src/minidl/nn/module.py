@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from minidl.backend import Array, Backend, backend_of, get_backend
+from minidl.nn.buffer import Buffer
 from minidl.nn.parameter import Parameter
 
 
@@ -90,6 +91,30 @@ class Module(ABC):
             paths |= {id(p): f"{name}.{path}" for path, p in child.named_parameters()}
         return [(paths.get(id(p), p.name), p) for p in self._parameters]
 
+    def named_buffers(self) -> list[tuple[str, Buffer]]:
+        """The buffers with their paths in the model, such as `1.running_mean`."""
+        buffers = [(name, value) for name, value in vars(self).items() if isinstance(value, Buffer)]
+        for name, child in self.children().items():
+            buffers += [(f"{name}.{path}", buffer) for path, buffer in child.named_buffers()]
+        return buffers
+
+    def modules(self) -> list[Module]:
+        """This module and those inside it, each before its own inner ones."""
+        inner = [module for child in self.children().values() for module in child.modules()]
+        return [self, *inner]
+
+    def config(self) -> dict[str, Any]:
+        """The keyword arguments that make such a module again, initial values apart.
+
+        They are of JSON's types, or modules and lists of modules. By default there are none.
+        """
+        return {}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A module with new initial values on the default backend, from what `config` returned."""
+        return cls(**config)
+
     def zero_grad(self) -> None:
         """Set the gradients of all parameters to zero."""
         for parameter in self._parameters:
@@ -97,9 +122,8 @@ class Module(ABC):
 
     def train(self, mode: bool = True) -> Self:
         """Switch this module and those inside it to training; returns itself."""
-        self.training = mode
-        for child in self.children().values():
-            child.train(mode)
+        for module in self.modules():
+            module.training = mode
         return self
 
     def eval(self) -> Self:
@@ -107,26 +131,27 @@ class Module(ABC):
         return self.train(False)
 
     def to(self, backend: str | Backend) -> Self:
-        """Move the parameters and their gradients to a backend, in place; returns itself.
+        """Move parameters, gradients and buffers to a backend, in place; returns itself.
 
-        A name keeps the parameters' dtype; a `Backend` converts them to its own.
+        A name keeps the dtypes; a `Backend` converts floating numbers to its own.
         """
+
+        def moved(x: Array) -> Array:
+            if isinstance(backend, Backend):
+                return backend.asarray(x)
+            return get_backend(backend, backend_of(x).dtype_name).asarray(x)
+
         for parameter in self._parameters:
-            target = (
-                backend
-                if isinstance(backend, Backend)
-                else get_backend(backend, backend_of(parameter.value).dtype_name)
-            )
-            parameter.value = target.asarray(parameter.value)
-            parameter.grad = target.asarray(parameter.grad)
+            parameter.value, parameter.grad = moved(parameter.value), moved(parameter.grad)
+        for _, buffer in self.named_buffers():
+            buffer.value = moved(buffer.value)
         self._forget()
         return self
 
     def _forget(self) -> None:
         """Drop what `forward` saved: it belongs to the backend that the model has left."""
-        self.saved = None
-        for child in self.children().values():
-            child._forget()
+        for module in self.modules():
+            module.saved = None
 
     def __repr__(self) -> str:
         children = self.children()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
 
 from minidl.backend import Array
 from minidl.nn.module import Module
@@ -27,6 +28,13 @@ class Sequential(Module):
         self._modules = modules
         for module in modules:
             self.add_parameter(module.parameters())
+
+    def config(self) -> dict[str, Any]:
+        return {"modules": list(self._modules)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        return cls(*config["modules"])
 
     def forward(self, x: Array) -> Array:
         """Apply the modules from the first to the last."""
