@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -83,7 +85,10 @@ def test_compiled_steps_are_eager_steps(device: str) -> None:
             Run(backend, True, mode="compile")
         return
     torch.compiler.reset()
+    counts = torch._dynamo.utils.counters["stats"]
+    counts.clear()
     same_steps(backend, mode="compile")
+    assert counts["unique_graphs"] == 2  # one for each shape, compiled once
     run = Run(backend, recorded=False)
 
     def step(x: Array, target: Array) -> Array:
@@ -328,7 +333,7 @@ class Playback(Graph):
 
     def _launch(self) -> None:
         with self._state.rates_as(self._rate_arrays):
-            self._outputs = self._step(*self._inputs, *self._constants)
+            self._outputs = self._step(*self._inputs)
 
     def _is_forbidden(self, error: BaseException) -> bool:
         return isinstance(error, ZeroDivisionError)
@@ -354,6 +359,23 @@ def test_a_graph_takes_the_steps_that_it_is_told() -> None:
         assert value == pytest.approx(expected, rel=1e-5)
     run.model.parameters()[0].value = run.model.parameters()[0].value + 1
     assert not graph.is_valid()
+
+
+def test_a_graph_keeps_the_constants_that_it_has_recorded() -> None:
+    """Others may push them out of the store; the memory at their addresses must stay theirs."""
+    backend = minidl.get_backend("numpy")
+    model = minidl.ReLU()
+    state: State = [minidl.Linear(1, 1, backend=backend)]
+    x = backend.asarray([1.0])
+    graph = Playback(model, state, (x,), ())
+    zero = weakref.ref(minidl.backend.constant(0, (), x))
+    for number in range(100):
+        minidl.backend.constant(number + 2, (), x)
+    gc.collect()
+    assert zero() is not None
+    del graph
+    gc.collect()
+    assert zero() is None
 
 
 def test_a_graph_of_a_step_that_binds_new_arrays() -> None:

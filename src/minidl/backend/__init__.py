@@ -10,6 +10,7 @@ what the environment variable `MINIDL_BACKEND` named when minidl was imported, o
 
 from minidl.backend.arrays import (
     constant,
+    constants,
     device_of,
     dtype_name,
     is_writeable,
@@ -39,6 +40,7 @@ __all__ = [
     "available_backends",
     "backend_of",
     "constant",
+    "constants",
     "device_of",
     "dtype_name",
     "get_backend",

@@ -39,6 +39,9 @@ def namespace(x: Array) -> Any:
     xp = _namespaces.get(type(x))
     if xp is None:
         xp = _namespaces[type(x)] = array_api_compat.array_namespace(x)
+        # Now, since torch.compile traces no import.
+        name = xp.__name__.removeprefix("array_api_compat.")
+        _libraries[type(x)] = importlib.import_module(name)
     return xp
 
 
@@ -48,11 +51,9 @@ def library(x: Array) -> Any:
 
     array-api-compat wraps those of torch to promote dtypes, which takes longer than they do.
     """
-    xp = _libraries.get(type(x))
-    if xp is None:
-        name = namespace(x).__name__.removeprefix("array_api_compat.")
-        xp = _libraries[type(x)] = importlib.import_module(name)
-    return xp
+    if type(x) not in _libraries:
+        namespace(x)
+    return _libraries[type(x)]
 
 
 def is_writeable(x: Array) -> bool:
@@ -75,15 +76,27 @@ def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
     It is made once: on some libraries making a zero takes longer than the arithmetic with it.
     """
     device = device_of(like)
+    if _is_traced(like, device):  # what is made in a trace ends with it
+        return namespace(like).full(shape, value, dtype=like.dtype, device=device)
     key = (value, shape, type(like), like.dtype, device)
     known = _constants.get(key)
     if known is None:
         known = namespace(like).full(shape, value, dtype=like.dtype, device=device)
-        if device is not None:  # what JAX makes in a trace ends with the trace
-            if len(_constants) >= _MOST_CONSTANTS:
-                _constants.clear()
-            _constants[key] = known
+        if len(_constants) >= _MOST_CONSTANTS:
+            _constants.clear()
+        _constants[key] = known
     return known
+
+
+def constants() -> list[Array]:
+    """All arrays that `constant` still knows. A recording of their addresses must keep them."""
+    return list(_constants.values())
+
+
+def _is_traced(x: Array, device: Any) -> bool:
+    """Whether JAX or torch.compile traces `x`."""
+    xp = library(x)
+    return device is None or (xp.__name__ == "torch" and xp.compiler.is_compiling())
 
 
 _products: list[Callable[[Array, Array], Array]] = [operator.matmul]

@@ -86,7 +86,7 @@ def compiled(step: Step, state: Iterable[Module | Optimizer]) -> Step:
     """A step that PyTorch compiles for each shape, and nothing else: a part of a recorded one."""
     cells = State(state)
     check_compiler(cells.backend)
-    return _Captured(step, cells, (), lambda step, state, *_: Compiled(step, state))
+    return _Captured(step, cells, (), lambda step, state, inputs, _: Compiled(step, state, inputs))
 
 
 def sum_over_rows(step: Step, state: Iterable[Module | Optimizer], rows: Array) -> Array:

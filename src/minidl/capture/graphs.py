@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, namespace, product
+from minidl.backend import Array, constants, namespace, product
 from minidl.capture.errors import reads_a_value
 from minidl.capture.state import State
 
@@ -31,11 +31,10 @@ class Graph(ABC):
         step: Callable[..., Any],
         state: State,
         inputs: tuple[Array, ...],
-        constants: tuple[Array, ...],
+        fixed: tuple[Array, ...],
     ) -> None:
         backend = state.backend
         self._state = state
-        self._constants = constants  # their addresses are recorded: they must live on
         before = state.get()
         values = [_copy(array) for array in before]
         self._inputs = [_copy(x) for x in inputs]
@@ -46,11 +45,11 @@ class Graph(ABC):
                 stack.enter_context(state.rates_as(self._rate_arrays))
                 stack.enter_context(self._side_stream())
                 for _ in range(WARM_UP):
-                    step(*self._inputs, *constants)
+                    step(*self._inputs, *fixed)
                 self._arrays = state.get()  # the optimizer may have made them views of its vector
                 _write(values, self._arrays)
                 with self._recording():
-                    self._outputs = step(*self._inputs, *constants)
+                    self._outputs = step(*self._inputs, *fixed)
                     after = state.get()
                     state.put(self._arrays)
                     for array, new in zip(self._arrays, after, strict=True):
@@ -63,6 +62,7 @@ class Graph(ABC):
             if self._is_forbidden(error):
                 raise reads_a_value(error) from error
             raise
+        self._held = (fixed, constants())  # their addresses are recorded: they must live on
         state.forget()  # what the modules saved is memory of the recording
 
     def is_valid(self) -> bool:

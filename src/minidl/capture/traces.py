@@ -114,11 +114,17 @@ def check_compiler(backend: Backend) -> None:
 class Compiled:
     """A step under `torch.compile(fullgraph=True)`, for inputs of one shape."""
 
-    def __init__(self, step: Callable[..., Any], state: State) -> None:
+    def __init__(self, step: Callable[..., Any], state: State, inputs: tuple[Array, ...]) -> None:
         torch = self._torch = importlib.import_module("torch")
+        in_place = _written_in_place(step, state, inputs)
 
         def call(*inputs: Array) -> Any:
-            return step(*inputs)
+            before = state.get()
+            outputs = step(*inputs)
+            # In a trace `+=` binds a new view, which the compiled step would make at each call.
+            arrays = zip(before, state.get(), in_place, strict=True)
+            state.put([old if same else new for old, new, same in arrays])
+            return outputs
 
         # torch.compile counts what it compiles by the code object, and stops at the eighth.
         own = types.FunctionType(
@@ -126,7 +132,9 @@ class Compiled:
         )
         self._state = state
         self._rates = [state.backend.asarray(0.0) for _ in state.rates()]
-        self._compiled = torch.compile(own, fullgraph=True, dynamic=False)
+        # On the CPU, Python between the kernels takes as long as they do.
+        options = {"cpp_wrapper": True} if state.first.device.type == "cpu" else None
+        self._compiled = torch.compile(own, fullgraph=True, dynamic=False, options=options)
 
     def is_valid(self) -> bool:
         return True
@@ -148,3 +156,22 @@ class Compiled:
             raise CaptureError(
                 f"capture: torch.compile failed; it needs a C++ compiler: {first}"
             ) from error
+
+
+def _written_in_place(
+    step: Callable[..., Any], state: State, inputs: tuple[Array, ...]
+) -> list[bool]:
+    """Which arrays of the state a step writes to, and does not replace, found by taking it once.
+
+    The state is then as before.
+    """
+    before = state.get()
+    values = [array.clone() for array in before]
+    try:
+        step(*inputs)
+        return [old is new for old, new in zip(before, state.get(), strict=True)]
+    finally:
+        state.put(before)
+        state.forget()
+        for array, value in zip(before, values, strict=True):
+            array.copy_(value)
