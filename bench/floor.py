@@ -36,6 +36,11 @@ def rates(moved: int) -> dict[str, Any]:
         torch: Any = importlib.import_module("torch")
         matrix = torch.ones((PRODUCT_SIZE, PRODUCT_SIZE))
         products["torch"] = _seconds(lambda: matrix @ matrix)
+    if importlib.util.find_spec("jax"):
+        jax: Any = importlib.import_module("jax")
+        square = jax.numpy.ones((PRODUCT_SIZE, PRODUCT_SIZE))
+        product = jax.jit(jax.numpy.matmul)
+        products["JAX"] = _seconds(lambda: product(square, square).block_until_ready())
     fastest = min(products, key=lambda name: products[name])
     source = np.ones(max(moved, LEAST_COPY) // 8, "float32")
     target = np.empty_like(source)

@@ -107,7 +107,7 @@ def _open(
         raise WorkerError(wrong)
     # The second epoch may still compile; one more is a warm one.
     seconds = worker.ask(do="train", epochs=1)["seconds"]
-    row.epochs = math.ceil(plan.least_seconds / seconds)
+    row.epochs = max(1, math.ceil(plan.least_seconds / seconds))
     if row.epochs > 1:  # a longer look, since one short epoch is a poor measure
         seconds = worker.ask(do="train", epochs=row.epochs)["seconds"] / row.epochs
         row.epochs = math.ceil(plan.least_seconds / seconds)

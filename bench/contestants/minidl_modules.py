@@ -8,15 +8,17 @@ import numpy as np
 
 import minidl
 from bench.contestants.base import Contestant
-from bench.contestants.devices import peak_bytes
+from bench.contestants.devices import peak_bytes, require_gpu
 from bench.work import STEPS_PER_EPOCH, Work
 
 
 class Eager(Contestant):
-    """The step of the README over prepared batches."""
+    """A step as in `fit` over prepared batches."""
 
-    def __init__(self, work: Work, backend: str) -> None:
+    def __init__(self, work: Work, backend: str, device: str = "cpu") -> None:
         super().__init__(work)
+        if (backend, device) == ("jax", "gpu"):
+            require_gpu("jax")  # its default device may be the CPU
         self.backend = minidl.get_backend(backend)
         shapes = [values.shape for values in work.parameters[::2]]
         first, second, third, last = (
@@ -55,8 +57,10 @@ class Eager(Contestant):
 class Captured(Eager):
     """Whole epochs by `Epoch`: recorded once, then replayed."""
 
-    def __init__(self, work: Work, backend: str, capture: str = "auto") -> None:
-        super().__init__(work, backend)
+    def __init__(
+        self, work: Work, backend: str, device: str = "cpu", capture: str = "auto"
+    ) -> None:
+        super().__init__(work, backend, device)
         from minidl.training import Epoch
 
         data = tuple(self.backend.asarray(values) for values in work.data)

@@ -43,19 +43,13 @@ class Entry:
 
 def _minidl(backend: str, device: Device = "cpu", capture: str | None = None) -> Entry:
     label = "jax (GPU)" if (backend, device) == ("jax", "gpu") else backend
-    if capture is None:
-        return Entry(
-            f"minidl {label}",
-            backend,
-            "minidl",
-            "minidl_modules:Eager",
-            {"backend": backend},
-            device,
-        )
-    suffix = "compiled" if capture == "compile" else "captured"
-    options = {"backend": backend, "capture": capture}
-    name = f"minidl {label} {suffix}"
-    return Entry(name, backend, "minidl", "minidl_modules:Captured", options, device)
+    name, made_by = f"minidl {label}", "minidl_modules:Eager"
+    options = {"backend": backend, "device": device}
+    if capture is not None:
+        name += " compiled" if capture == "compile" else " captured"
+        made_by = "minidl_modules:Captured"
+        options["capture"] = capture
+    return Entry(name, backend, "minidl", made_by, options, device)
 
 
 def _torch(name: str, made_by: str, device: Device, **options: Any) -> Entry:

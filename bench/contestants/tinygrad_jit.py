@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from tinygrad import Tensor, TinyJit, nn
 from tinygrad.helpers import Context
 
-from bench.contestants.base import Contestant
+from bench.contestants.base import Contestant, UnavailableError
 from bench.work import Work
 
 
@@ -16,6 +17,8 @@ class Tinygrad(Contestant):
 
     def __init__(self, work: Work) -> None:
         super().__init__(work)
+        if shutil.which("clang") is None:
+            raise UnavailableError("tinygrad's device CPU needs clang")
         w1, b1, w2, b2, w3, b3, w4, b4 = parameters = [
             Tensor(values.astype("float32")).realize() for values in work.parameters
         ]
