@@ -70,6 +70,7 @@ class Floor:
 
     operations: int
     bytes: int
+    product_size: int
     operations_per_second: float
     product_by: str
     bytes_per_second: float

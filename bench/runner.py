@@ -137,13 +137,11 @@ def _finish(row: Row, worker: Worker) -> None:
 
 
 def _floor(plan: Plan, work: Work) -> Floor | None:
-    """The floor on the CPU; None if it could not be measured."""
-    if plan.device != "cpu":
-        return None
-    with Worker(plan.threads, timeout=plan.timeout) as worker:
+    """The floor; None if it could not be measured."""
+    with Worker(plan.threads, plan.device, plan.timeout) as worker:
         try:
             worker.ask(do="open", contestant=None, threads=plan.threads)
-            rates = worker.ask(do="rates", bytes=work.bytes)
+            rates = worker.ask(do="rates", bytes=work.bytes, device=plan.device)
         except WorkerError:
             return None
     return Floor(work.operations, work.bytes, **rates)

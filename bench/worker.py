@@ -5,7 +5,8 @@ It reads a JSON object a line on standard input and answers each with one on sta
     {"do": "open", "contestant": NAME, "width": W, "batch_size": B, "threads": N}
     {"do": "train", "epochs": N}        trains, and says how many seconds that took
     {"do": "describe"}                  memory, versions and thread pools
-    {"do": "rates", "bytes": N}         the machine's product and copy rates
+    {"do": "rates", "bytes": N, "device": "cpu" | "gpu"}
+                                        the machine's product and copy rates
 
 It ends when its input does. Nothing else is written to standard output.
 """
@@ -53,7 +54,7 @@ def main() -> None:
             elif request["do"] == "train":
                 answer = _train(contestant, request["epochs"])
             elif request["do"] == "rates":
-                answer = floor.rates(request["bytes"])
+                answer = floor.rates(request["bytes"], request["device"])
             else:
                 answer = _describe(contestant)
         except Exception as error:  # whatever a library raises becomes the row's reason

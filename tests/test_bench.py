@@ -160,6 +160,10 @@ def test_the_rates_of_the_machine() -> None:
     assert rates["operations_per_second"] > 1e8
     assert rates["bytes_per_second"] > 1e8
     assert rates["product_by"] in ("NumPy", "torch", "JAX")
+    with Worker(threads=1) as worker:  # which sees no GPU
+        with pytest.raises(WorkerError, match=r"finds no GPU|not installed") as caught:
+            worker.ask(do="rates", bytes=100, device="gpu")
+        assert caught.value.unavailable
 
 
 def test_what_rules() -> None:
@@ -196,7 +200,9 @@ def report() -> Report:
         rows[0].host_bytes, rows[0].first_seconds, rows[0].compile_seconds = 2**26, 0.5, 0.25
         rows[0].versions = {"numpy": "2.0"}
         rows[0].thread_pools = [{"internal_api": "openblas", "architecture": "SkylakeX"}]
-        points.append(Point(width, 100, 1, "cpu", Floor(10**6, 10**5, 1e11, "NumPy", 1e10), rows))
+        points.append(
+            Point(width, 100, 1, "cpu", Floor(10**6, 10**5, 1024, 1e11, "NumPy", 1e10), rows)
+        )
     return Report("2030-01-01 00:00 UTC", "NumPy by hand", {"CPU": "abacus"}, points)
 
 

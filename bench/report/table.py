@@ -104,7 +104,8 @@ def floor_text(point: Point) -> str:
     rate = floor.operations_per_second / 1e9
     return (
         f"Floor: {floor.operations / 1e6:.3g} million floating-point operations at "
-        f"{rate:.0f} GFLOP/s (a product of 1024 × 1024 matrices by {floor.product_by}) take "
+        f"{rate:.0f} GFLOP/s (a product of square matrices of {floor.product_size} by "
+        f"{floor.product_by}) take "
         f"{microseconds(floor.arithmetic)} µs; {floor.bytes / 1e6:.3g} MB at "
         f"{floor.bytes_per_second / 1e9:.0f} GB/s (a copy as large) take "
         f"{microseconds(floor.memory)} µs."
