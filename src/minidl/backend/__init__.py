@@ -16,6 +16,7 @@ from minidl.backend.arrays import (
     library,
     matmul,
     namespace,
+    overwritten,
     product,
     zeroed,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "library",
     "matmul",
     "namespace",
+    "overwritten",
     "product",
     "to_numpy",
     "use_backend",
