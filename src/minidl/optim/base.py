@@ -79,8 +79,7 @@ class Optimizer(ABC):
         self._values = Joined(parameters, "value")
         self._gradients = Joined(parameters, "grad")
         self._states: list[State] = []
-        self._kind: object = None
-        self._device: object = None
+        self._place: Array = None  # an array that lies where the state does
         self._settle()
 
     @property
@@ -156,11 +155,10 @@ class Optimizer(ABC):
     def _settle(self) -> None:
         """Make the state and the weight decay lie where the values do."""
         values = self._settled = self._values.gather()
-        kind, device = (namespace(values[0]), values[0].dtype), device_of(values[0])
-        if self._states and kind == self._kind and device in (self._device, None):
-            return  # what JAX traces has no device
+        if self._states and _goes_with(values[0], self._place):
+            return
         before = self._on_host() if self._states else {}
-        self._kind, self._device = kind, device
+        self._place = scalar(0.0, values[0])
         self._states = [self.initial_state(theta) for theta in values]
         for theta, state in zip(values, self._states, strict=True):
             for name, array in state.items():
@@ -246,6 +244,13 @@ class Optimizer(ABC):
 def _like(array: Array, host: np.ndarray[Any, Any]) -> Array:
     """A copy of `host` with the dtype and on the device of `array`."""
     return backend_of(array).asarray(host, dtype_name(array))
+
+
+def _goes_with(x: Array, other: Array) -> bool:
+    """Whether the arrays have one library, dtype and device; what JAX traces has no device."""
+    if namespace(x) is not namespace(other) or x.dtype != other.dtype:
+        return False
+    return device_of(x) in (device_of(other), None)
 
 
 def scalar(value: float, theta: Array) -> Array:

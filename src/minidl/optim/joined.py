@@ -30,6 +30,10 @@ class Joined:
         self._joined: list[Array] = []
         self.gather()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy joins anew: its arrays are no views of its vector any more."""
+        return vars(self) | {"_known": [], "_joined": []}
+
     def gather(self) -> list[Array]:
         """The vector of shape `(total number of elements,)` in a list, or the arrays."""
         arrays = [getattr(parameter, self._attribute) for parameter in self._parameters]
