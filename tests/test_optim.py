@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import minidl
 from minidl import MSE, SGD, Backend, Linear, Optimizer, Parameter, disk, to_numpy
-from minidl.backend import Array, is_writeable
+from minidl.backend import Array, is_writeable, namespace
 
 
 def parameter(backend: Backend, value: object, grad: object) -> Parameter:
@@ -131,11 +131,15 @@ def test_the_layers_see_the_steps(backend: Backend) -> None:
 class Momentum(Optimizer):
     """A rule of a user's own: v ← 0.5 v + g, θ ← θ - learning_rate · v."""
 
-    velocity: Array = 0.0
+    def initial_state(self, theta: Array) -> dict[str, Array]:
+        return {"velocity": namespace(theta).zeros_like(theta)}
 
-    def update(self, theta: Array, gradient: Array, learning_rate: Array) -> Array:
-        self.velocity = 0.5 * self.velocity + gradient
-        theta -= learning_rate * self.velocity
+    def update(
+        self, theta: Array, gradient: Array, learning_rate: Array, state: dict[str, Array]
+    ) -> Array:
+        state["velocity"] *= 0.5
+        state["velocity"] += gradient
+        theta -= learning_rate * state["velocity"]
         return theta
 
 

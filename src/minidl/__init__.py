@@ -30,7 +30,19 @@ from minidl.nn import (
     XavierNormal,
     XavierUniform,
 )
-from minidl.optim import SGD, Optimizer
+from minidl.optim import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Optimizer,
+    ReduceOnPlateau,
+    RMSprop,
+    Schedule,
+    clip_grad_norm,
+    clip_grad_value,
+    schedules,
+)
 from minidl.training import Epoch, History, NonFiniteLossError, classification_error, fit
 
 __version__ = "0.1.0"
@@ -38,6 +50,9 @@ __version__ = "0.1.0"
 __all__ = [
     "MSE",
     "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "Backend",
     "BackendError",
     "BackendStatus",
@@ -56,7 +71,10 @@ __all__ = [
     "Normal",
     "Optimizer",
     "Parameter",
+    "RMSprop",
     "ReLU",
+    "ReduceOnPlateau",
+    "Schedule",
     "Sequential",
     "Standardizer",
     "Tanh",
@@ -66,11 +84,14 @@ __all__ = [
     "backend_of",
     "capture",
     "classification_error",
+    "clip_grad_norm",
+    "clip_grad_value",
     "disk",
     "fit",
     "get_backend",
     "gradcheck",
     "minibatches",
+    "schedules",
     "to_numpy",
     "use_backend",
 ]

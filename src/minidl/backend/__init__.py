@@ -17,6 +17,7 @@ from minidl.backend.arrays import (
     library,
     matmul,
     namespace,
+    overwritten,
     product,
     zeroed,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "library",
     "matmul",
     "namespace",
+    "overwritten",
     "product",
     "to_numpy",
     "use_backend",

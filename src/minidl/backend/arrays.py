@@ -120,6 +120,14 @@ def product(function: Callable[[Array, Array], Array]) -> Iterator[object]:
         _products.pop()
 
 
+def overwritten(x: Array, value: Array) -> Array:
+    """`x` with the elements of `value`, in place; `value` where arrays cannot be written to."""
+    if is_writeable(x):
+        x[...] = value
+        return x
+    return value
+
+
 def zeroed(x: Array) -> Array:
     """`x` set to zero in place; a new array of zeros where arrays cannot be written to."""
     if is_writeable(x):

@@ -1,4 +1,4 @@
-"""What a step changes: the arrays of parameters, and the numbers of optimizers."""
+"""What a step changes: the arrays of parameters and optimizers, and the learning rates."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class State:
             raise ValueError("capture: expected a state with at least one parameter, got none")
         self._parameters = list(parameters.values())
         self._buffers = list(buffers.values())
+        self._stateful = [one for one in self._optimizers if any(one._states)]
 
     @property
     def backend(self) -> Backend:
@@ -55,11 +56,15 @@ class State:
         return self._parameters[0].value
 
     def get(self) -> list[Array]:
-        """The arrays: each parameter's value and gradient, then the buffers."""
+        """The arrays: each parameter's value and gradient, the buffers, the optimizers' states."""
+        for optimizer in self._stateful:
+            optimizer._settle()  # first, since it may make the parameters' arrays views
         arrays: list[Array] = []
         for parameter in self._parameters:
             arrays += (parameter.value, parameter.grad)
         arrays += [buffer.value for buffer in self._buffers]
+        for optimizer in self._stateful:
+            arrays += [array for state in optimizer._states for array in state.values()]
         return arrays
 
     def put(self, arrays: Sequence[Array]) -> None:
@@ -69,6 +74,10 @@ class State:
             parameter.value, parameter.grad = next(given), next(given)
         for buffer in self._buffers:
             buffer.value = next(given)
+        for optimizer in self._stateful:
+            for state in optimizer._states:
+                for name in state:
+                    state[name] = next(given)
 
     def modes(self) -> tuple[bool, ...]:
         """Whether each module trains, inner ones included."""

@@ -1,0 +1,87 @@
+"""The parameters' arrays as one vector, and its parts as the parameters' arrays."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minidl.backend import Array, is_writeable, namespace
+from minidl.nn.checks import check_array
+from minidl.nn.parameter import Parameter
+
+
+class Joined:
+    """One attribute of several parameters, `value` or `grad`, joined for the update.
+
+    Where arrays can be written to, they are joined to one vector, and the parameters' arrays
+    become views of it. Where they cannot, each array stays by itself: a view would be a copy.
+    The parameters stay the truth: `gather` sees when one was given another array.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], attribute: str) -> None:
+        self._parameters = parameters
+        self._attribute = attribute
+        self._shapes = [tuple(getattr(p, attribute).shape) for p in parameters]
+        self._known: list[Array] = []
+        self._joined: list[Array] = []
+        self.gather()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy joins anew: its arrays are no views of its vector any more."""
+        return vars(self) | {"_known": [], "_joined": []}
+
+    def gather(self) -> list[Array]:
+        """The vector of shape `(total number of elements,)` in a list, or the arrays."""
+        arrays = [getattr(parameter, self._attribute) for parameter in self._parameters]
+        if len(self._known) != len(arrays) or not all(map(operator.is_, arrays, self._known)):
+            for p, array, shape in zip(self._parameters, arrays, self._shapes, strict=True):
+                check_array(p, self._attribute, array, arrays[0], shape)
+            self._known = self._joined = arrays
+            if is_writeable(arrays[0]):
+                self._make_views(arrays)
+        return self._joined
+
+    def _make_views(self, arrays: list[Array]) -> None:
+        xp = namespace(arrays[0])
+        vector = xp.concat([xp.reshape(array, (-1,)) for array in arrays])
+        self._joined = [vector]
+        self._known = []
+        start = 0
+        for parameter, shape in zip(self._parameters, self._shapes, strict=True):
+            stop = start + math.prod(shape)
+            view = xp.reshape(vector[start:stop], shape)
+            setattr(parameter, self._attribute, view)
+            self._known.append(view)
+            start = stop
+
+    def scatter(self, joined: list[Array]) -> None:
+        """Give the parameters what became of the result of `gather`."""
+        if joined[0] is not self._joined[0]:
+            for parameter, array in zip(self._parameters, joined, strict=True):
+                setattr(parameter, self._attribute, array)
+            self._known = self._joined = joined
+
+    def split(self, hosts: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        """What belongs to a vector or to each array, on the host, as an array for each parameter.
+
+        An array of no dimensions belongs to all elements: each parameter gets it.
+        """
+        if len(hosts) < len(self._shapes):
+            (host,) = hosts
+            stops = np.cumsum([math.prod(shape) for shape in self._shapes])
+            hosts = np.split(host, stops[:-1]) if host.ndim else [host] * len(self._shapes)
+        return [
+            host.reshape(shape) if host.ndim else host
+            for host, shape in zip(hosts, self._shapes, strict=True)
+        ]
+
+    @staticmethod
+    def join(hosts: list[np.ndarray[Any, Any]], like: list[Array]) -> list[np.ndarray[Any, Any]]:
+        """The inverse of `split`, for arrays of the shapes of `like`."""
+        if len(like) < len(hosts):
+            hosts = [np.concatenate([host.ravel() for host in hosts]) if like[0].ndim else hosts[0]]
+        return [host.reshape(tuple(x.shape)) for host, x in zip(hosts, like, strict=True)]
