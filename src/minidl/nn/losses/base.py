@@ -77,10 +77,10 @@ class Loss(ABC):
         if self.reduction == "sum":
             return xp.sum(losses * weights), weights
         where, total = library(losses).where, xp.sum(counts)
-        nothing = total == constant(0, (), total)
-        scale = weights / where(nothing, constant(1, (), total), total)
-        mean = xp.sum(losses * scale)
-        return where(nothing, constant(math.nan, (), mean), mean), scale
+        zero, one = constant(0, (), losses), constant(1, (), losses)
+        nothing = total == zero
+        scale = weights / where(nothing, one, total)  # 0 / 0 would warn
+        return where(nothing, zero * math.nan, xp.sum(losses * scale)), scale
 
     def _scaled(self, gradient: Array, scale: Array | float | None) -> Array:
         """The gradient of the loss from that of the elements' losses."""

@@ -13,12 +13,12 @@ from minidl.nn.losses.base import Loss
 
 
 class CrossEntropy(Loss):
-    """The cross-entropy -Σ q · log p of a target q and p = softmax(output), for one true class.
+    """The cross-entropy l = -Σ q_c · log p_c over the classes c, with p = softmax(output).
 
-    With the target t (1 for the true class, or probabilities), the weight w and the smoothing ε,
-    the sum over the classes c has q_c = w_c ((1 - ε) t_c + ε / classes). The mean over samples with
-    class indices is Σ l / Σ w_y, y being a sample's class, and over samples with probabilities
-    Σ l / samples: the numbers of `torch.nn.functional.cross_entropy`.
+    q_c = w_c · ((1 - ε) t_c + ε / classes), where t_c is the target's probability (1 for the class
+    that an index names), w_c the weight of the class and ε the smoothing. In the mean, a sample
+    with the class index y counts w_y times its weight, one with probabilities its weight alone:
+    Σ l / Σ w_y and Σ l / samples, as in `torch.nn.functional.cross_entropy`.
 
     Output: logits, of shape `(…, classes)`; -inf excludes a class. Target: class indices of any
     integer dtype, of shape `(…)`, or probabilities, of the output's shape and dtype. An index
@@ -97,8 +97,8 @@ class CrossEntropy(Loss):
         numbers = xp.arange(output.shape[-1], device=device_of(output))
         index = xp.astype(target, numbers.dtype, copy=False)
         is_class = xp.expand_dims(index, axis=-1) == numbers
-        zero, one, nan = (constant(value, (), output) for value in (0, 1, math.nan))
-        known = where(xp.any(is_class, axis=-1), one, nan)
+        zero, one = constant(0, (), output), constant(1, (), output)
+        known = where(xp.any(is_class, axis=-1), one, zero * math.nan)
         return xp.astype(is_class, output.dtype), where(index == self.ignore_index, zero, known)
 
     def _classes(self, output: Array) -> int:
