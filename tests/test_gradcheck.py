@@ -80,7 +80,7 @@ class WrongMSE(MSE):
     """Half of the gradient."""
 
     def backward(self) -> Array:
-        return self.saved
+        return super().backward() / 2
 
 
 class TransposedLinear(Linear):

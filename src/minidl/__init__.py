@@ -14,8 +14,12 @@ from minidl.capture import CaptureError, capture
 from minidl.data import Standardizer, disk, minibatches
 from minidl.gradcheck import GradientError, gradcheck
 from minidl.nn import (
+    L1,
     MSE,
+    BCEWithLogits,
     Buffer,
+    CrossEntropy,
+    Huber,
     Initializer,
     KaimingNormal,
     KaimingUniform,
@@ -48,19 +52,23 @@ from minidl.training import Epoch, History, NonFiniteLossError, classification_e
 __version__ = "0.1.0"
 
 __all__ = [
+    "L1",
     "MSE",
     "SGD",
     "Adagrad",
     "Adam",
     "AdamW",
+    "BCEWithLogits",
     "Backend",
     "BackendError",
     "BackendStatus",
     "Buffer",
     "CaptureError",
+    "CrossEntropy",
     "Epoch",
     "GradientError",
     "History",
+    "Huber",
     "Initializer",
     "KaimingNormal",
     "KaimingUniform",

@@ -45,8 +45,8 @@ def gradcheck(
     Args:
         function: A module or a loss. It is copied, to float64 on its backend, and not changed.
             On JAX this switches `jax_enable_x64` on for the process.
-        *inputs: The input of a module; output and target of a loss (only the gradient by the
-            output is checked). Small ones do: every element takes two forwards.
+        *inputs: The input of a module; output, target and perhaps weights of a loss (only the
+            gradient by the output is checked). Small ones do: every element takes two forwards.
         step: The finite difference h.
         tolerance: The largest accepted |backward - difference| / max(1, largest gradient of the
             same array).

@@ -15,7 +15,7 @@ from minidl.backend import Array, backend_of, namespace, to_numpy
 from minidl.capture import capture as record
 from minidl.capture import compiled, sum_over_rows
 from minidl.data import check_data
-from minidl.nn.checks import check_array
+from minidl.nn.checks import check_array, check_place
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 from minidl.optim import Optimizer
@@ -51,21 +51,27 @@ class NonFiniteLossError(ArithmeticError):
 
 
 def classification_error(output: Array, target: Array) -> float:
-    """The fraction of rows in which the largest value of output and target stand in different
-    columns (the first of them where values are equal).
+    """The fraction of samples whose largest output is not that of their class (the first of them
+    where values are equal).
 
     Args:
         output: Of shape `(samples, classes)`, with at least one sample.
-        target: One-hot, of the same shape.
+        target: The classes: indices of any integer dtype, of shape `(samples,)`, or one-hot, or
+            probabilities of which the largest counts, of the output's shape and dtype.
     """
-    check_array("classification_error", "target", target, output, output.shape)
+    check_place("classification_error", "target", target, output)
+    xp = namespace(output)
+    indices = xp.isdtype(target.dtype, "integral")
+    like, shape = (target, output.shape[:1]) if indices else (output, output.shape)
+    check_array("classification_error", "target", target, like, shape)
     if output.ndim != 2 or not output.shape[0]:
         raise ValueError(
             "classification_error: expected shape (samples, classes) with at least one sample, "
             f"got {tuple(output.shape)}"
         )
-    xp = namespace(output)
-    wrong = xp.argmax(output, axis=1) != xp.argmax(target, axis=1)
+    answer = xp.argmax(output, axis=1)
+    classes = xp.astype(target, answer.dtype) if indices else xp.argmax(target, axis=1)
+    wrong = answer != classes
     return int(np.count_nonzero(to_numpy(wrong))) / int(output.shape[0])
 
 
@@ -218,7 +224,7 @@ def fit(
                 raise NonFiniteLossError(
                     f"fit: expected a finite loss, got {total} in epoch {epoch}; lower the "
                     f"learning rate (now {optimizer.learning_rate:g}), standardise the inputs, "
-                    "or start from smaller parameters"
+                    "or start from smaller parameters; a class index out of range also gives nan"
                 )
             if validation is not None:
                 model.eval()

@@ -12,14 +12,18 @@ from minidl.nn.initializers import (
     XavierUniform,
 )
 from minidl.nn.linear import Linear
-from minidl.nn.losses import MSE, Loss
+from minidl.nn.losses import L1, MSE, BCEWithLogits, CrossEntropy, Huber, Loss
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
 from minidl.nn.sequential import Sequential
 
 __all__ = [
+    "L1",
     "MSE",
+    "BCEWithLogits",
     "Buffer",
+    "CrossEntropy",
+    "Huber",
     "Initializer",
     "KaimingNormal",
     "KaimingUniform",
