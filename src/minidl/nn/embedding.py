@@ -79,7 +79,9 @@ class Embedding(Module):
         indices = xp.astype(xp.reshape(x, (-1,)), rows.dtype)
         valid = (indices >= 0) & (indices < self.num_embeddings)
         y = xp.take(weights, library(x).where(valid, indices, constant(0, (), indices)), axis=0)
-        y = library(x).where(valid[:, None], y, constant(math.nan, (), y))
+        # No constant, which is found by its value: NaN is not equal to itself.
+        nan = xp.full((), math.nan, dtype=y.dtype, device=device_of(y))
+        y = library(x).where(valid[:, None], y, nan)
         y = xp.reshape(y, (*x.shape, self.features))
         self.saved = indices, rows, y
         return y

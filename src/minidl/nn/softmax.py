@@ -36,8 +36,9 @@ class Softmax(_AlongAxis):
     """
 
     def forward(self, x: Array) -> Array:
+        shifted = self._shifted(x)
         xp = namespace(x)
-        exponentials = xp.exp(self._shifted(x))
+        exponentials = xp.exp(shifted)
         y = exponentials / xp.sum(exponentials, axis=self.axis, keepdims=True)
         self.saved = y
         return y
@@ -60,8 +61,8 @@ class LogSoftmax(_AlongAxis):
     """
 
     def forward(self, x: Array) -> Array:
-        xp = namespace(x)
         shifted = self._shifted(x)
+        xp = namespace(x)
         y = shifted - xp.log(xp.sum(xp.exp(shifted), axis=self.axis, keepdims=True))
         self.saved = y
         return y
