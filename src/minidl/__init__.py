@@ -12,6 +12,16 @@ from minidl.backend import (
 )
 from minidl.capture import CaptureError, capture
 from minidl.data import Standardizer, disk, minibatches
+from minidl.exchange import (
+    FileFormatError,
+    Summary,
+    export_onnx,
+    from_torch,
+    load,
+    save,
+    summary,
+    to_torch,
+)
 from minidl.gradcheck import GradientError, gradcheck
 from minidl.nn import (
     MSE,
@@ -36,6 +46,14 @@ from minidl.training import Epoch, History, NonFiniteLossError, classification_e
 __version__ = "0.1.0"
 
 __all__ = [
+    "to_torch",
+    "summary",
+    "save",
+    "load",
+    "from_torch",
+    "export_onnx",
+    "Summary",
+    "FileFormatError",
     "MSE",
     "SGD",
     "Backend",
