@@ -40,7 +40,8 @@ def gradcheck(
     the same verdict by all three.
 
     For a module, `backward` is also run a second time without `zero_grad`: its parameters'
-    gradients must double, since they accumulate.
+    gradients must double, since they accumulate. Each forward begins with the same buffers, so
+    that dropout keeps its mask. An input whose gradient is None, such as indices, is not checked.
 
     Args:
         function: A module or a loss. It is copied, to float64 on its backend, and not changed.
@@ -61,15 +62,22 @@ def gradcheck(
     backend = get_backend(backend_of(inputs[0]), "float64")
     x, *rest = [backend.asarray(array) for array in inputs]
     function = copy.deepcopy(function)
+    buffers = []
     if isinstance(function, Module):
         function.to(backend).zero_grad()
+        buffers = [(b, to_numpy(b.value).copy()) for _, b in function.named_buffers()]
 
-    output = to_numpy(function(x, *rest))
+    def forward() -> Array:
+        for buffer, start in buffers:
+            buffer.value = backend.asarray(start)
+        return function(x, *rest)
+
+    output = to_numpy(forward())
     if isinstance(function, Module):
         v = np.random.default_rng(rng).normal(size=output.shape)
         gradient = function.backward(backend.asarray(v))
         once = [(path, p, to_numpy(p.grad).copy()) for path, p in function.named_parameters()]
-        function(x, *rest)
+        forward()
         function.backward(backend.asarray(v))
     else:
         v = np.ones(())
@@ -81,7 +89,7 @@ def gradcheck(
 
         def objective() -> float:
             assign(backend.asarray(host))
-            return float(np.sum(v * to_numpy(function(x, *rest))))
+            return float(np.sum(v * to_numpy(forward())))
 
         if gradient.shape != host.shape:
             raise GradientError(
@@ -96,7 +104,9 @@ def gradcheck(
         nonlocal x
         x = value
 
-    errors = [check("input", x, to_numpy(gradient).copy(), set_input)]
+    errors = []
+    if gradient is not None:
+        errors.append(check("input", x, to_numpy(gradient).copy(), set_input))
     for path, parameter, grad in once:
         if not np.allclose(to_numpy(parameter.grad), 2 * grad, rtol=1e-9, atol=1e-12):
             raise GradientError(
@@ -105,7 +115,7 @@ def gradcheck(
             )
         assign = functools.partial(setattr, parameter, "value")
         errors.append(check(path, parameter.value, grad, assign))
-    return max(errors)
+    return max(errors, default=0.0)
 
 
 def _largest_error(

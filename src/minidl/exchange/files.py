@@ -53,6 +53,7 @@ _ELEMENTS: dict[str, Callable[[Mapping[str, int]], int]] = {
     "LayerNorm": lambda size: 2 * size["features"],
     "BatchNorm1d": lambda size: 4 * size["features"],
     "Embedding": lambda size: size["num_embeddings"] * size["features"],
+    "Dropout": lambda _: 1,
 }
 """How many elements the arrays of a module have, by its config: a file whose architecture has
 more than the file itself is refused before they are made."""
@@ -127,14 +128,14 @@ def load(
         with use_backend(backend):
             model = _made(tree, kinds)
         if not isinstance(model, Module):
-            raise _Unexpected(f"an architecture that is a module, got {type(model).__name__}")
+            raise _UnexpectedError(f"an architecture that is a module, got {type(model).__name__}")
         try:
             set_state(model, state, backend)
         except (TypeError, ValueError) as error:
-            raise _Unexpected(
+            raise _UnexpectedError(
                 f"arrays that fit the architecture, got: {_first_line(error)}"
             ) from None
-    except _Unexpected as error:
+    except _UnexpectedError as error:
         raise FileFormatError(f"{contents.path}: expected {error}") from error.__cause__
     return model
 
@@ -164,7 +165,9 @@ class Contents:
             with safetensors.safe_open(self.path, framework="numpy") as file:
                 return {path: file.get_tensor(path) for path in self.elements}
         except (ValueError, safetensors.SafetensorError) as error:  # a size beyond NumPy's
-            raise _Unexpected(f"arrays that NumPy can hold, got: {_first_line(error)}") from None
+            raise _UnexpectedError(
+                f"arrays that NumPy can hold, got: {_first_line(error)}"
+            ) from None
 
 
 def read(path: str | os.PathLike[str]) -> Contents:
@@ -201,7 +204,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
     return Contents(name, metadata.get("minidl", "?"), architecture, dtypes, elements)
 
 
-class _Unexpected(Exception):
+class _UnexpectedError(Exception):
     """What was expected of an architecture, and what was got."""
 
 
@@ -213,10 +216,10 @@ def _architecture(contents: Contents, kinds: Kinds) -> Any:
     try:
         tree = json.loads(contents.architecture, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise _Unexpected(f"an architecture in JSON, got: {_first_line(error)}") from None
+        raise _UnexpectedError(f"an architecture in JSON, got: {_first_line(error)}") from None
     implied, there = _implied_elements(tree, kinds), sum(contents.elements.values())
     if implied > there:
-        raise _Unexpected(
+        raise _UnexpectedError(
             f"as many elements as the architecture has, at least {implied}, got {there}"
         )
     return tree
@@ -266,7 +269,7 @@ def _made(value: Any, kinds: Kinds) -> Any:
     try:
         return kind.from_config(config)
     except Exception as error:  # whatever a constructor throws
-        raise _Unexpected(
+        raise _UnexpectedError(
             f"a config that makes a {kind.__name__}, got: {_first_line(error)}"
         ) from error
 
@@ -274,7 +277,7 @@ def _made(value: Any, kinds: Kinds) -> Any:
 def _implied_elements(value: Any, kinds: Kinds, depth: int = 0) -> int:
     """How many elements minidl's own modules in an architecture will have."""
     if depth > _DEEPEST:
-        raise _Unexpected(f"an architecture of at most {_DEEPEST} levels, got more")
+        raise _UnexpectedError(f"an architecture of at most {_DEEPEST} levels, got more")
     if isinstance(value, list):
         return sum(_implied_elements(item, kinds, depth + 1) for item in value)
     if not isinstance(value, dict):
@@ -288,18 +291,18 @@ def _own_elements(described: dict[str, Any], kinds: Kinds) -> int:
     name = described["type"]
     if not isinstance(name, str) or name not in kinds:
         known = ", ".join(sorted(kinds))
-        raise _Unexpected(
+        raise _UnexpectedError(
             f"modules among {known} (give load(…, modules=[…]) your own), got {name!r}"
         )
     if name not in own_modules():
         return 0
     if described.keys() & {"backend", "rng"}:
-        raise _Unexpected(f"a config of {name} without backend and rng, got one")
+        raise _UnexpectedError(f"a config of {name} without backend and rng, got one")
     sizes = {key: size for key, size in described.items() if type(size) is int and size > 0}
     try:
         return _ELEMENTS[name](sizes) if name in _ELEMENTS else 0
     except KeyError as error:
-        raise _Unexpected(f"a number of at least 1 as {error} of {name}, got none") from None
+        raise _UnexpectedError(f"a number of at least 1 as {error} of {name}, got none") from None
 
 
 def _require_each_once(model: Module) -> None:
@@ -324,7 +327,7 @@ def _require_same_again(model: Module, tree: Any, kinds: Kinds) -> None:
         with use_backend("numpy"):
             again = _made(tree, kinds)
         again.load_state_dict(model.state_dict())
-    except (_Unexpected, ValueError) as error:
+    except (_UnexpectedError, ValueError) as error:
         raise ValueError(
             f"save: expected every config() to return what makes such a module again; {error}"
         ) from None

@@ -25,18 +25,13 @@ Config = dict[str, Any]
 _SAME = ("ReLU", "Tanh", "Sigmoid", "SiLU", "Identity")
 """Modules of the same name and without arguments on both sides."""
 
-_THRESHOLD = 40
-"""The Softplus of PyTorch is x where beta · x is above this. Its own 20 is rounding in float32,
-but not in float64, where the two differ by 2e-9."""
-
 
 def from_torch(module: Any, backend: str | Backend | None = None) -> Module:
     """The minidl model that computes what a `torch.nn.Module` does, with copies of its state.
 
     Names and paths stay (`weight` becomes `weights`), and so does the switch between training
-    and evaluation of each module. A bias that is switched off becomes one of zeros. What differs:
-    a `Dropout` draws other numbers, and the linear part of a `Softplus` begins at `threshold`
-    only in PyTorch.
+    and evaluation of each module. A bias that is switched off becomes one of zeros, which
+    training here would learn. A `Dropout` draws other numbers.
 
     Args:
         module: Made of `Sequential`, the `Residual` that `to_torch` makes, and modules of
@@ -60,7 +55,7 @@ def from_torch(module: Any, backend: str | Backend | None = None) -> Module:
     backend = get_backend(backend, floating_dtype(plan.state))
     with use_backend(backend):
         model = plan.made(module, "")
-    set_state(model, plan.state, backend)
+    set_state(model, model.state_dict() | plan.state, backend)  # PyTorch's Dropout has no counter
     return model
 
 
@@ -100,8 +95,9 @@ def to_torch(model: Module) -> Any:
         result = made(model)
     state = {}
     for path, module in walk(model):
-        own = {k: v for k, v in module.state_dict().items() if "." not in k}
-        for name, values in own.items():
+        for name, values in module.state_dict().items():
+            if "." in name or own_name(module) == "Dropout":
+                continue  # of an inner module; the counter, which PyTorch lacks
             if own_name(module) == "Linear" and name == "weights":
                 values = values.T.copy()
             state[join(path, "weight" if name == "weights" else name)] = torch.tensor(values)
@@ -111,7 +107,7 @@ def to_torch(model: Module) -> Any:
     return result
 
 
-class _Unlike(Exception):
+class _UnlikeError(Exception):
     """Why a module of PyTorch has no counterpart."""
 
 
@@ -141,12 +137,12 @@ class _Plan:
         name = self.name(module)
         try:
             if not name:
-                raise _Unlike("")
+                raise _UnlikeError("")
             if module._forward_hooks or module._forward_pre_hooks:
-                raise _Unlike("with hooks")
+                raise _UnlikeError("with hooks")
             self.configs[path] = _FROM[name](module) if name in _FROM else {}
             self._read_state(module, path, name)
-        except _Unlike as reason:
+        except _UnlikeError as reason:
             described = place(path, type(module).__name__)
             self.wrong.append(f"{described} {reason}".rstrip())
             return
@@ -162,9 +158,9 @@ class _Plan:
                 size = next(iter(module._parameters.values()))
                 tensor = self.torch.zeros(size.shape[0], dtype=size.dtype)
             elif self._seen.setdefault(id(tensor), path) != path:
-                raise _Unlike(f"that shares its {key} with {self._seen[id(tensor)]}")
+                raise _UnlikeError(f"that shares its {key} with {self._seen[id(tensor)]}")
             if tensor.dtype not in (self.torch.float32, self.torch.float64):
-                raise _Unlike(f"of {str(tensor.dtype).removeprefix('torch.')}")
+                raise _UnlikeError(f"of {str(tensor.dtype).removeprefix('torch.')}")
             values = np.array(to_numpy(tensor))
             if name == "Linear" and key == "weight":
                 values = values.T
@@ -183,18 +179,17 @@ def _require(module: Any, **expected: Any) -> None:
     """Raise unless the attributes of a module of PyTorch are these."""
     for name, value in expected.items():
         if (got := getattr(module, name)) != value:
-            raise _Unlike(f"with {name}={got!r} (minidl has {value!r})")
+            raise _UnlikeError(f"with {name}={got!r} (minidl has {value!r})")
 
 
 def _from_softplus(module: Any) -> Config:
-    if module.threshold < 20:
-        raise _Unlike(f"with threshold={module.threshold} (minidl has none, which 20 is close to)")
-    return {"beta": float(module.beta)}
+    _require(module, threshold=20)
+    return {"beta": module.beta}
 
 
 def _from_softmax(module: Any) -> Config:
     if module.dim is None:
-        raise _Unlike("with dim=None")
+        raise _UnlikeError("with dim=None")
     return {"axis": module.dim}
 
 
@@ -210,7 +205,7 @@ def _from_flatten(module: Any) -> Config:
 
 def _from_layer_norm(module: Any) -> Config:
     if len(module.normalized_shape) != 1:
-        raise _Unlike(f"over the dimensions {tuple(module.normalized_shape)} (minidl has one)")
+        raise _UnlikeError(f"over the dimensions {tuple(module.normalized_shape)} (minidl has one)")
     _require(module, elementwise_affine=True)
     return {"features": module.normalized_shape[0], "eps": module.eps}
 
@@ -218,7 +213,7 @@ def _from_layer_norm(module: Any) -> Config:
 def _from_batch_norm(module: Any) -> Config:
     _require(module, affine=True, track_running_stats=True)
     if module.momentum is None:
-        raise _Unlike("with momentum=None (minidl has a number)")
+        raise _UnlikeError("with momentum=None (minidl has a number)")
     return {"features": module.num_features, "eps": module.eps, "momentum": module.momentum}
 
 
@@ -248,17 +243,17 @@ _TO: dict[str, Callable[[Config], Config]] = {
     "LeakyReLU": lambda c: c,
     "ELU": lambda c: c,
     "GELU": lambda _: {"approximate": "tanh"},
-    "Softplus": lambda c: c | {"threshold": _THRESHOLD},
+    "Softplus": lambda c: c,
     "Softmax": lambda c: {"dim": c["axis"]},
     "LogSoftmax": lambda c: {"dim": c["axis"]},
     "Flatten": lambda _: {},
     "Dropout": lambda c: c,
     "LayerNorm": lambda c: {"normalized_shape": c["features"], "eps": c["eps"]},
     "BatchNorm1d": lambda c: {
-        "num_features": c["features"], "eps": c["eps"], "momentum": c["momentum"]
+        "num_features": c["features"],
+        "eps": c["eps"],
+        "momentum": c["momentum"],
     },
-    "Embedding": lambda c: {
-        "num_embeddings": c["num_embeddings"], "embedding_dim": c["features"]
-    },
+    "Embedding": lambda c: {"num_embeddings": c["num_embeddings"], "embedding_dim": c["features"]},
 }
 """The arguments in PyTorch of a module of minidl of the same name, by its config."""

@@ -38,6 +38,24 @@ class Normal:
 
 
 @dataclass(frozen=True)
+class Constant:
+    """The same value everywhere, in weights and biases alike.
+
+    Attributes:
+        value: The value, finite.
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"Constant: expected a finite value, got {self.value}")
+
+    def __call__(self, rng: np.random.Generator, shape: Shape) -> Values:  # noqa: ARG002
+        return np.full(shape, float(self.value))
+
+
+@dataclass(frozen=True)
 class XavierUniform:
     """Weights from U(-a, a), a = gain · √(6 / (fan_in + fan_out)); biases zero.
 
@@ -88,6 +106,28 @@ class KaimingNormal:
 
     def __call__(self, rng: np.random.Generator, shape: Shape) -> Values:
         return _normal(rng, shape, self.gain / math.sqrt(_fans(shape)[0]))
+
+
+@dataclass(frozen=True)
+class Orthogonal:
+    """Weights whose rows or columns, whichever are fewer, are orthogonal and of length gain;
+    biases zero.
+
+    The Q of the QR decomposition of normal values, with the diagonal of R made positive, which
+    makes Q uniform: Mezzadri, How to generate random matrices from the classical compact groups,
+    2007, section 5. Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of
+    learning in deep linear neural networks, 2014.
+    """
+
+    gain: float = 1.0
+
+    def __call__(self, rng: np.random.Generator, shape: Shape) -> Values:
+        if len(shape) < 2:
+            return np.zeros(shape)
+        longer, shorter = max(shape), min(shape)
+        q, r = np.linalg.qr(rng.normal(size=(longer, shorter)))
+        q = self.gain * q * np.where(np.diag(r) < 0, -1.0, 1.0)
+        return q if shape == q.shape else q.T
 
 
 def _fans(shape: Shape) -> tuple[int, int]:

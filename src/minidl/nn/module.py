@@ -211,7 +211,10 @@ class Module(ABC):
     def __repr__(self) -> str:
         children = self.children()
         if not children:
-            return f"{type(self).__name__}({', '.join(self._described(self._parameters))})"
+            described = self._described(self._parameters) or [
+                f"{argument}={value!r}" for argument, value in self.config().items()
+            ]
+            return f"{type(self).__name__}({', '.join(described)})"
         inner = {id(p) for child in children.values() for p in child.parameters()}
         own = self._described(p for p in self._parameters if id(p) not in inner)
         lines = own + [f"({name}): {child!r}" for name, child in children.items()]
