@@ -24,6 +24,7 @@ import numpy as np
 import minidl
 from minidl.backend import Backend, dtype_name, get_backend, use_backend
 from minidl.exchange.shared import (
+    arrays,
     floating_dtype,
     imported,
     join,
@@ -78,11 +79,11 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     """
     safetensors = imported("safetensors.numpy", "safetensors")
     _require_each_once(model)
-    for path_in_model, held in [*model.named_parameters(), *model.named_buffers()]:
-        if dtype_name(held.value) not in _DTYPES.values():
+    for where, array in arrays(model):
+        if dtype_name(array.value) not in _DTYPES.values():
             raise ValueError(
                 f"save: expected arrays of the dtypes {', '.join(_DTYPES.values())}, "
-                f"got {path_in_model} of {dtype_name(held.value)}"
+                f"got {where} of {dtype_name(array.value)}"
             )
     kinds = own_modules()
     tree = _described(model, "the model", kinds)
@@ -194,14 +195,16 @@ def read(path: str | os.PathLike[str]) -> Contents:
     kind, version = metadata.get("format"), metadata.get("version")
     require(kind == FORMAT, f"the format {FORMAT!r} in the metadata, as minidl.save writes", kind)
     require(version == VERSION, f"version {VERSION} of the format", version)
-    architecture = metadata.get("architecture")
-    require(architecture is not None, "an architecture in the metadata", "none")
+    architecture = metadata.get("architecture", "")
     size = len(architecture)
-    require(size <= _LONGEST, f"an architecture of at most {_LONGEST} characters", size)
+    require(0 < size <= _LONGEST, f"an architecture of 1 to {_LONGEST} characters", size)
     for key, dtype in dtypes.items():
         require(dtype in _DTYPES, f"{key} of one of the dtypes {', '.join(_DTYPES)}", dtype)
+    written = metadata.get("minidl", "?")
+    for text in (written, *shapes):  # errors and `minidl inspect` show them on a terminal
+        require(text.isprintable(), "printable names and versions", ascii(text))
     elements = {key: math.prod(shape) for key, shape in shapes.items()}
-    return Contents(name, metadata.get("minidl", "?"), architecture, dtypes, elements)
+    return Contents(name, written, architecture, dtypes, elements)
 
 
 class _UnexpectedError(Exception):

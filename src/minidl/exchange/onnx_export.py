@@ -10,7 +10,16 @@ import numpy as np
 
 import minidl
 from minidl.backend import dtype_name, to_numpy
-from minidl.exchange.shared import imported, input_dtype, join, own_name, place, walk, write_whole
+from minidl.exchange.shared import (
+    default_input_shape,
+    imported,
+    input_dtype,
+    join,
+    own_name,
+    place,
+    walk,
+    write_whole,
+)
 from minidl.exchange.summary import output_shapes
 from minidl.nn.module import Module
 
@@ -19,9 +28,6 @@ OPSET, IR_VERSION = 20, 9
 
 _MOST_BYTES = 2**31 - 2**20
 """What a protobuf message holds, less some room for the graph."""
-
-_FIRST = {"Linear": "in_features", "LayerNorm": "features", "BatchNorm1d": "features"}
-"""The attribute with the size of the input, for modules that have one."""
 
 
 def export_onnx(
@@ -53,7 +59,7 @@ def export_onnx(
     ]
     if wrong:
         raise ValueError(f"export_onnx: expected minidl's own modules, got {'; '.join(wrong)}")
-    shape = _input_shape(model) if input_shape is None else tuple(input_shape)
+    shape = default_input_shape(model) if input_shape is None else tuple(input_shape)
     dtype = _dtype(model)
     size = sum(to_numpy(value).nbytes for value in model.state_dict().values())
     if size > _MOST_BYTES:
@@ -78,19 +84,6 @@ def export_onnx(
     )
     onnx.checker.check_model(made, full_check=True)
     write_whole(path, made.SerializeToString())
-
-
-def _input_shape(model: Module) -> tuple[int, ...]:
-    for _, module in walk(model):
-        name = own_name(module)
-        if name in _FIRST:
-            return (getattr(module, _FIRST[name]),)
-        if name in ("Flatten", "Embedding"):
-            break
-    raise ValueError(
-        "export_onnx: expected input_shape=, the shape of the input without the batch, since the "
-        "first modules take several"
-    )
 
 
 def _dtype(model: Module) -> str:

@@ -70,7 +70,8 @@ def to_torch(model: Module) -> Any:
         ValueError: naming every module inside that is not one of minidl's own.
     """
     torch = imported("torch", "torch")
-    residual = imported("minidl.exchange.pytorch_modules", "torch").Residual
+    from minidl.exchange.pytorch_modules import Residual
+
     wrong = [
         f"{place(path, type(module).__name__)}"
         for path, module in walk(model)
@@ -83,7 +84,7 @@ def to_torch(model: Module) -> Any:
         name = own_name(module)
         inner = [made(child) for child in module.children().values()]
         if name == "Residual":
-            made_one = residual(*inner)
+            made_one: Any = Residual(*inner)
         elif name in _TO:
             made_one = getattr(torch.nn, name)(**_TO[name](module.config()))
         else:
@@ -116,7 +117,9 @@ class _Plan:
 
     def __init__(self, torch: Any) -> None:
         self.torch = torch
-        self.residual = imported("minidl.exchange.pytorch_modules", "torch").Residual
+        from minidl.exchange.pytorch_modules import Residual
+
+        self.residual = Residual
         self.configs: dict[str, Config] = {}
         self.state: dict[str, np.ndarray[Any, Any]] = {}
         self.wrong: list[str] = []
@@ -203,6 +206,12 @@ def _from_flatten(module: Any) -> Config:
     return {}
 
 
+def _from_dropout(module: Any) -> Config:
+    if module.p == 1:
+        raise _UnlikeError("with p=1.0 (minidl has p below 1)")
+    return {"p": module.p}
+
+
 def _from_layer_norm(module: Any) -> Config:
     if len(module.normalized_shape) != 1:
         raise _UnlikeError(f"over the dimensions {tuple(module.normalized_shape)} (minidl has one)")
@@ -231,7 +240,7 @@ _FROM: dict[str, Callable[[Any], Config]] = {
     "Softmax": _from_softmax,
     "LogSoftmax": _from_softmax,
     "Flatten": _from_flatten,
-    "Dropout": lambda m: {"p": m.p},
+    "Dropout": _from_dropout,
     "LayerNorm": _from_layer_norm,
     "BatchNorm1d": _from_batch_norm,
     "Embedding": _from_embedding,

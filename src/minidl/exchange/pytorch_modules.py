@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 
-class Residual(torch.nn.Module):  # type: ignore[misc, unused-ignore]  (Any without PyTorch)
+class Residual(torch.nn.Module):  # type: ignore[misc, unused-ignore]
     """x + module(x)."""
 
     def __init__(self, module: torch.nn.Module) -> None:
@@ -13,4 +13,5 @@ class Residual(torch.nn.Module):  # type: ignore[misc, unused-ignore]  (Any with
         self.module = module
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.module(x)
+        y: torch.Tensor = x + self.module(x)
+        return y

@@ -14,6 +14,7 @@ import numpy as np
 
 import minidl.nn
 from minidl.backend import Backend, dtype_name, get_backend, namespace
+from minidl.nn.buffer import Buffer
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
 
@@ -53,6 +54,11 @@ def place(path: str, kind: str) -> str:
     return f"{path}: {kind}" if path else kind
 
 
+def arrays(model: Module) -> list[tuple[str, Parameter | Buffer]]:
+    """The parameters and the buffers of a model with their paths."""
+    return [*model.named_parameters(), *model.named_buffers()]
+
+
 def floating_dtype(state: State) -> str:
     """The dtype for a model that gets this state: float64 if any of it is that, else float32."""
     return "float64" if any(x.dtype == np.float64 for x in state.values()) else "float32"
@@ -67,7 +73,7 @@ def set_state(model: Module, state: State, backend: str | Backend | None) -> Non
     """
     model.load_state_dict(state)
     backend = get_backend(backend, floating_dtype(state))
-    for path, held in [*model.named_parameters(), *model.named_buffers()]:
+    for path, held in arrays(model):
         values = state[path]
         if namespace(held.value).isdtype(held.value.dtype, "real floating") != (
             values.dtype.kind == "f"
@@ -84,7 +90,7 @@ def imported(name: str, extra: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         package = name.partition(".")[0]
-        if error.name != package:
+        if (error.name or "").partition(".")[0] != package:
             raise
         message = f"{package} is not installed: pip install 'minidl[{extra}]'"
         raise ModuleNotFoundError(message, name=package) from None
@@ -113,3 +119,24 @@ def input_dtype(model: Module) -> str:
         return "int64"
     names = [dtype_name(parameter.value) for parameter in model.parameters()]
     return names[0] if names else get_backend().dtype_name
+
+
+_FIRST = {"Linear": "in_features", "LayerNorm": "features", "BatchNorm1d": "features"}
+"""The attribute with the size of the input, for modules that have one."""
+
+
+def default_input_shape(model: Module) -> tuple[int, ...]:
+    """The shape of a model's input without the batch, by the first module that has a size.
+
+    Raises:
+        ValueError: if a module before it, or a lack of any, leaves the shape open.
+    """
+    for _, module in walk(model):
+        name = own_name(module)
+        if name in _FIRST:
+            return (getattr(module, _FIRST[name]),)
+        if name in ("Flatten", "Embedding", ""):
+            break
+    raise ValueError(
+        "expected an input_shape, since the first modules take inputs of several shapes"
+    )

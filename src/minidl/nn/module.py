@@ -142,7 +142,10 @@ class Module(ABC):
 
     def _held(self) -> dict[str, Parameter | Buffer]:
         """The parameters and buffers by path."""
-        named = [*self.named_parameters(), *self.named_buffers()]
+        named: list[tuple[str, Parameter | Buffer]] = [
+            *self.named_parameters(),
+            *self.named_buffers(),
+        ]
         held = dict(named)
         if len(held) < len(named):
             paths = [path for path, _ in named]
