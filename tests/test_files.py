@@ -35,6 +35,7 @@ from minidl import (
     to_numpy,
 )
 from minidl.backend import Array
+from minidl.exchange import files
 from minidl.exchange.shared import arrays, own_modules
 
 safetensors: Any = pytest.importorskip(
@@ -79,6 +80,14 @@ class Wrong(Scale):
 
 def test_every_module_of_minidl_has_a_case() -> None:
     assert set(NAMES) == set(own_modules())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_elements_of_every_module_are_known(name: str) -> None:
+    model = case(name, minidl.get_backend()).model
+    kinds = dict(own_modules())
+    count = files._implied_elements(files._described(model, "", kinds), kinds)
+    assert count == sum(values.size for values in model.state_dict().values())
 
 
 def assert_same_state(model: Module, other: Module) -> None:
@@ -330,15 +339,16 @@ BIG = 10**9
     ("architecture", "message"),
     [
         ({**LINEAR, "in_features": BIG, "out_features": BIG}, "at least 1000000001000000000, got"),
-        ({**LINEAR, "in_features": "2"}, "a number of at least 1 as 'in_features' of Linear, got"),
-        ({**LINEAR, "in_features": 2.0}, "a number of at least 1 as 'in_features' of Linear, got"),
-        ({**LINEAR, "in_features": True}, "a number of at least 1 as 'in_features' of Linear"),
-        ({**LINEAR, "in_features": -2}, "a number of at least 1 as 'in_features' of Linear, got"),
+        ({**LINEAR, "in_features": "2"}, "a size as 'in_features' of Linear, got"),
+        ({**LINEAR, "in_features": 2.0}, "a size as 'in_features' of Linear, got"),
+        ({**LINEAR, "in_features": True}, "a size as 'in_features' of Linear"),
+        ({**LINEAR, "in_features": -2}, "a size as 'in_features' of Linear, got"),
         ({**LINEAR, "in_features": 1}, r"weights has shape \(2, 3\) and not \(1, 3\)"),
         ({**LINEAR, "backend": "torch"}, "a config of Linear without backend and rng, got one"),
         ({**LINEAR, "initializer": [1]}, "a config that makes a Linear, got: .*not callable"),
         ({**LINEAR, "size": 1}, "a config that makes a Linear, got: .*size"),
-        ({"type": "Linear"}, "a number of at least 1 as 'in_features' of Linear, got none"),
+        ({"type": "Linear"}, "a size as 'in_features' of Linear, got none"),
+        ({**LINEAR, "in_features": 10**4000}, "a size as 'in_features' of Linear, got none"),
         ({"type": "Module"}, "modules among .*, got 'Module'"),
         ({"type": "os.system"}, r"modules among .* \(give load.* your own\), got 'os.system'"),
         ({"type": ["Linear"]}, r"modules among .*, got \['Linear'\]"),
@@ -405,7 +415,10 @@ def test_metadata(tmp_path: Path, metadata: dict[str, str], message: str) -> Non
         ({}, "as many elements as the architecture has, at least 9, got 0"),
         ({**STATE, "bias": np.ones(4, np.float32)}, r"bias has shape \(4,\) and not \(3,\)"),
         ({**STATE, "more": np.ones(1)}, "more is not in the model"),
-        ({**STATE, "weights": np.ones((2, 3), np.int32)}, "weights of a dtype like float32, got"),
+        (
+            {**STATE, "weights": np.ones((2, 3), np.int32)},
+            "weights has the dtype int32, not like",
+        ),
         ({**STATE, "\x1b": np.ones(1)}, "printable names and versions"),
     ],
 )

@@ -207,7 +207,7 @@ def test_inspect_wrong_usage(run: Run) -> None:
     assert run("relu", "--input-shape", "2,3")[0] == 0
 
 
-def test_inspect_failure(run: Run) -> None:
+def test_inspect_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = run("missing")
     assert (code, out) == (1, "")
     assert "No such file" in err
@@ -217,3 +217,6 @@ def test_inspect_failure(run: Run) -> None:
     assert (code, out) == (1, "")
     assert err.startswith("minidl: bad: expected a safetensors file, got: ")
     assert err.count("\n") == 1
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    message = "minidl: safetensors is not installed: pip install 'minidl[safetensors]'\n"
+    assert run("m") == (1, "", message)

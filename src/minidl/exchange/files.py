@@ -85,7 +85,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
                 f"save: expected arrays of the dtypes {', '.join(_DTYPES.values())}, "
                 f"got {where} of {dtype_name(array.value)}"
             )
-    kinds = own_modules()
+    kinds = dict(own_modules())
     tree = _described(model, "the model", kinds)
     _require_same_again(model, tree, kinds)
     metadata = {
@@ -104,14 +104,15 @@ def load(
 ) -> Module:
     """The model in a file that `save` wrote. It is in training mode, as every new module.
 
-    Nothing in the file is executed, so a file from a stranger can do no more than fail.
+    Nothing in the file is executed, and no array is made that is larger than the file.
 
     Args:
         path: The file.
         backend: Where the arrays are made; by default on the default backend. They keep the
             dtypes that they have in the file (JAX narrows 64-bit integers to 32); `model.to`
             converts them.
-        modules: The classes of your own that the model may be made of.
+        modules: The classes of your own that the model may be made of. They get the arguments
+            that the file holds, and so should check them.
 
     Raises:
         FileFormatError: for a file that holds no model: cut off, of another format or version,
@@ -121,7 +122,6 @@ def load(
     """
     kinds = _kinds(modules)
     contents = read(path)
-
     try:
         tree = _architecture(contents, kinds)
         state = contents.state()
@@ -301,11 +301,11 @@ def _own_elements(described: dict[str, Any], kinds: Kinds) -> int:
         return 0
     if described.keys() & {"backend", "rng"}:
         raise _UnexpectedError(f"a config of {name} without backend and rng, got one")
-    sizes = {key: size for key, size in described.items() if type(size) is int and size > 0}
+    sizes = {key: size for key, size in described.items() if type(size) is int and 0 < size < 2**63}
     try:
         return _ELEMENTS[name](sizes) if name in _ELEMENTS else 0
     except KeyError as error:
-        raise _UnexpectedError(f"a number of at least 1 as {error} of {name}, got none") from None
+        raise _UnexpectedError(f"a size as {error} of {name}, got none") from None
 
 
 def _require_each_once(model: Module) -> None:
@@ -338,7 +338,7 @@ def _require_same_again(model: Module, tree: Any, kinds: Kinds) -> None:
 
 def _kinds(modules: Iterable[type[Module]]) -> Kinds:
     """The classes that a file may name."""
-    kinds = own_modules()
+    kinds = dict(own_modules())
     for kind in modules:
         if not (isinstance(kind, type) and issubclass(kind, Module)):
             raise TypeError(f"load: expected classes of modules in modules, got {kind!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import os
@@ -21,7 +22,8 @@ from minidl.nn.parameter import Parameter
 State = Mapping[str, np.ndarray[Any, Any]]
 
 
-def own_modules() -> dict[str, type[Module]]:
+@functools.cache
+def own_modules() -> Mapping[str, type[Module]]:
     """minidl's own modules, by the names of their classes."""
     public = {name: getattr(minidl.nn, name) for name in minidl.nn.__all__}
     return {
@@ -74,11 +76,13 @@ def set_state(model: Module, state: State, backend: str | Backend | None) -> Non
     model.load_state_dict(state)
     backend = get_backend(backend, floating_dtype(state))
     for path, held in arrays(model):
-        values = state[path]
-        if namespace(held.value).isdtype(held.value.dtype, "real floating") != (
-            values.dtype.kind == "f"
-        ):
-            raise ValueError(f"{path} of a dtype like {dtype_name(held.value)}, got {values.dtype}")
+        values, dtype = state[path], held.value.dtype
+        if dtype_name(held.value) == values.dtype.name:
+            continue
+        if namespace(held.value).isdtype(dtype, "real floating") != (values.dtype.kind == "f"):
+            raise ValueError(
+                f"{path} has the dtype {values.dtype}, not like {dtype_name(held.value)}"
+            )
         held.value = backend.asarray(values, values.dtype.name)
         if isinstance(held, Parameter):
             held.grad = namespace(held.value).zeros_like(held.value)
