@@ -12,6 +12,16 @@ from minidl.backend import (
 )
 from minidl.capture import CaptureError, capture
 from minidl.data import Standardizer, disk, minibatches
+from minidl.exchange import (
+    FileFormatError,
+    Summary,
+    export_onnx,
+    from_torch,
+    load,
+    save,
+    summary,
+    to_torch,
+)
 from minidl.gradcheck import GradientError, gradcheck
 from minidl.nn import (
     ELU,
@@ -89,6 +99,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Epoch",
+    "FileFormatError",
     "Flatten",
     "GradientError",
     "History",
@@ -119,6 +130,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Standardizer",
+    "Summary",
     "Tanh",
     "XavierNormal",
     "XavierUniform",
@@ -129,11 +141,17 @@ __all__ = [
     "clip_grad_norm",
     "clip_grad_value",
     "disk",
+    "export_onnx",
     "fit",
+    "from_torch",
     "get_backend",
     "gradcheck",
+    "load",
     "minibatches",
+    "save",
     "schedules",
+    "summary",
     "to_numpy",
+    "to_torch",
     "use_backend",
 ]

@@ -1,4 +1,4 @@
-"""The command line: `minidl train`, `minidl reproduce`, `minidl backends`.
+"""The command line: `minidl train`, `minidl reproduce`, `minidl backends`, `minidl inspect`.
 
 Exit codes: 0 done; 1 the run failed or was interrupted; 2 wrong usage.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -39,7 +38,9 @@ from minidl.app.experiment import (
 )
 from minidl.app.experiment import train as train_session
 from minidl.app.folder import FolderError, default_folder, new_folder
+from minidl.app.inspection import inspect
 from minidl.app.plots import plot_decision, plot_history, plot_losses
+from minidl.app.terminal import JsonOption, fail
 from minidl.backend import available_backends, get_backend
 from minidl.training import History, NonFiniteLossError
 
@@ -49,6 +50,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+app.command()(inspect)
 
 BackendOption = Annotated[
     str | None,
@@ -70,9 +72,6 @@ OutOption = Annotated[
         "by default a new one in runs/.",
         show_default=False,
     ),
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
 ]
 
 
@@ -136,7 +135,7 @@ def train(
             f"({experiment.backend.device_name}), {dtype}; results in {path}"
         )
     if session.interrupted:
-        _fail(f"interrupted after epoch {len(loss)} of {epochs}", code=1)
+        fail(f"interrupted after epoch {len(loss)} of {epochs}", code=1)
 
 
 @app.command()
@@ -189,7 +188,7 @@ def reproduce(
         Console().print(table)
         print(f"{result['seconds']:.1f} s; results in {path}")
     if interrupted:
-        _fail(f"interrupted after {result['sessions']} of {sessions} sessions", code=1)
+        fail(f"interrupted after {result['sessions']} of {sessions} sessions", code=1)
 
 
 @app.command()
@@ -212,7 +211,7 @@ def _usage() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        _fail(str(error), code=2)
+        fail(str(error), code=2)
 
 
 @contextmanager
@@ -221,16 +220,11 @@ def _running() -> Iterator[None]:
     try:
         yield
     except FolderError as error:
-        _fail(f"out: {error}", code=2)
+        fail(f"out: {error}", code=2)
     except (NonFiniteLossError, OSError) as error:
-        _fail(str(error), code=1)
+        fail(str(error), code=1)
     except KeyboardInterrupt:
-        _fail("interrupted; nothing was written", code=1)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"minidl: {message}", file=sys.stderr)
-    raise typer.Exit(code)
+        fail("interrupted; nothing was written", code=1)
 
 
 @contextmanager

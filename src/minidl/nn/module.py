@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from minidl.backend import Array, Backend, backend_of, get_backend
+import numpy as np
+
+from minidl.backend import Array, Backend, backend_of, dtype_name, get_backend, to_numpy
 from minidl.nn.buffer import Buffer
 from minidl.nn.parameter import Parameter
 
@@ -97,6 +99,62 @@ class Module(ABC):
         for name, child in self.children().items():
             buffers += [(f"{name}.{path}", buffer) for path, buffer in child.named_buffers()]
         return buffers
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Copies of all parameters and buffers on the host, by their paths in the model.
+
+        Raises:
+            ValueError: if two have the same path, as parameters without a name may.
+        """
+        return {path: np.array(to_numpy(held.value)) for path, held in self._held().items()}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Set all parameters and buffers to values such as `state_dict` returns.
+
+        The values may be arrays of any library. They are copied to where the model is, in the
+        dtypes that it has. Gradients stay as they are.
+
+        Raises:
+            ValueError: naming every path that is missing, that the model lacks, or whose shape
+                is another one. Then nothing has changed.
+            TypeError: for values that are no real numbers. Then nothing has changed.
+        """
+        held = self._held()
+        shapes = {path: tuple(to_numpy(value).shape) for path, value in state.items()}
+        wrong = [f"{path} is missing" for path in held if path not in shapes]
+        wrong += [f"{path} is not in the model" for path in shapes if path not in held]
+        wrong += [
+            f"{path} has shape {shapes[path]} and not {expected}"
+            for path, one in held.items()
+            if path in shapes and shapes[path] != (expected := tuple(one.value.shape))
+        ]
+        if wrong:
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: expected the paths and shapes of the "
+                f"model, got others: {'; '.join(wrong)}"
+            )
+        values = {
+            path: backend_of(one.value).asarray(state[path], dtype_name(one.value))
+            for path, one in held.items()
+        }
+        for path, one in held.items():
+            one.value = values[path]
+
+    def _held(self) -> dict[str, Parameter | Buffer]:
+        """The parameters and buffers by path."""
+        named: list[tuple[str, Parameter | Buffer]] = [
+            *self.named_parameters(),
+            *self.named_buffers(),
+        ]
+        held = dict(named)
+        if len(held) < len(named):
+            paths = [path for path, _ in named]
+            twice = next(path for path in paths if paths.count(path) > 1)
+            raise ValueError(
+                f"{type(self).__name__}: expected a path of its own for every parameter and "
+                f"buffer, got {twice!r} twice; hold them as attributes, or name the parameters"
+            )
+        return held
 
     def modules(self) -> list[Module]:
         """This module and those inside it, each before its own inner ones."""

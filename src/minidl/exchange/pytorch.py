@@ -1,0 +1,268 @@
+"""Models from and to PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minidl.backend import Backend, get_backend, to_numpy, use_backend
+from minidl.exchange.shared import (
+    floating_dtype,
+    imported,
+    join,
+    own_modules,
+    own_name,
+    place,
+    set_state,
+    walk,
+)
+from minidl.nn.module import Module
+
+Config = dict[str, Any]
+
+_SAME = ("ReLU", "Tanh", "Sigmoid", "SiLU", "Identity")
+"""Modules of the same name and without arguments on both sides."""
+
+
+def from_torch(module: Any, backend: str | Backend | None = None) -> Module:
+    """The minidl model that computes what a `torch.nn.Module` does, with copies of its state.
+
+    Names and paths stay (`weight` becomes `weights`), and so does the switch between training
+    and evaluation of each module. A bias that is switched off becomes one of zeros, which
+    training here would learn. A `Dropout` draws other numbers.
+
+    Args:
+        module: Made of `Sequential`, the `Residual` that `to_torch` makes, and modules of
+            `torch.nn` that minidl has. It is not changed.
+        backend: Where the arrays are made; by default on the default backend, wherever PyTorch
+            had them. They keep their dtypes; `model.to` converts them.
+
+    Raises:
+        TypeError: if `module` is no module of PyTorch.
+        ValueError: naming every module inside that has no counterpart, and why.
+    """
+    torch = imported("torch", "torch")
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"from_torch: expected a torch.nn.Module, got {type(module).__name__}")
+    plan = _Plan(torch)
+    plan.read(module, "")
+    if plan.wrong:
+        raise ValueError(
+            f"from_torch: expected modules that minidl has, got {'; '.join(plan.wrong)}"
+        )
+    backend = get_backend(backend, floating_dtype(plan.state))
+    with use_backend(backend):
+        model = plan.made(module, "")
+    set_state(model, model.state_dict() | plan.state, backend)  # PyTorch's Dropout has no counter
+    return model
+
+
+def to_torch(model: Module) -> Any:
+    """The `torch.nn.Module` that computes what a model does, with copies of its state.
+
+    It lies on the CPU, in the model's dtypes, with the same switch between training and
+    evaluation. Names and paths stay (`weights` becomes `weight`). `Residual`, which PyTorch lacks,
+    becomes a small module of minidl's.
+
+    Raises:
+        ValueError: naming every module inside that is not one of minidl's own.
+    """
+    torch = imported("torch", "torch")
+    from minidl.exchange.pytorch_modules import Residual
+
+    wrong = [
+        f"{place(path, type(module).__name__)}"
+        for path, module in walk(model)
+        if own_name(module) not in ("Sequential", "Residual", *_SAME, *_TO)
+    ]
+    if wrong:
+        raise ValueError(f"to_torch: expected minidl's own modules, got {'; '.join(wrong)}")
+
+    def made(module: Module) -> Any:
+        name = own_name(module)
+        inner = [made(child) for child in module.children().values()]
+        if name == "Residual":
+            made_one: Any = Residual(*inner)
+        elif name in _TO:
+            made_one = getattr(torch.nn, name)(**_TO[name](module.config()))
+        else:
+            made_one = getattr(torch.nn, name)(*inner)
+        made_one.training = module.training
+        return made_one
+
+    with torch.device("meta"):  # neither memory nor random numbers for what is replaced below
+        result = made(model)
+    state = {}
+    for path, module in walk(model):
+        for name, values in module.state_dict().items():
+            if "." in name or own_name(module) == "Dropout":
+                continue  # of an inner module; the counter, which PyTorch lacks
+            if own_name(module) == "Linear" and name == "weights":
+                values = values.T.copy()
+            state[join(path, "weight" if name == "weights" else name)] = torch.tensor(values)
+        if own_name(module) == "BatchNorm1d":
+            state[join(path, "num_batches_tracked")] = torch.tensor(0)
+    result.load_state_dict(state, assign=True)
+    return result
+
+
+class _UnlikeError(Exception):
+    """Why a module of PyTorch has no counterpart."""
+
+
+class _Plan:
+    """What becomes of a module of PyTorch: the configs and arrays by path, and what is wrong."""
+
+    def __init__(self, torch: Any) -> None:
+        self.torch = torch
+        from minidl.exchange.pytorch_modules import Residual
+
+        self.residual = Residual
+        self.configs: dict[str, Config] = {}
+        self.state: dict[str, np.ndarray[Any, Any]] = {}
+        self.wrong: list[str] = []
+        self._seen: dict[int, str] = {}
+
+    def name(self, module: Any) -> str:
+        """The name of the class in minidl; empty for one that has no counterpart."""
+        name = type(module).__name__
+        if type(module) is self.residual or name == "Sequential":
+            known = True
+        else:
+            known = name in _SAME or name in _FROM
+        same = type(module) in (self.residual, getattr(self.torch.nn, name, None))
+        return name if known and same and name in own_modules() else ""
+
+    def read(self, module: Any, path: str) -> None:
+        """Plan for a module and those inside it."""
+        name = self.name(module)
+        try:
+            if not name:
+                raise _UnlikeError("")
+            if module._forward_hooks or module._forward_pre_hooks:
+                raise _UnlikeError("with hooks")
+            self.configs[path] = _FROM[name](module) if name in _FROM else {}
+            self._read_state(module, path, name)
+        except _UnlikeError as reason:
+            described = place(path, type(module).__name__)
+            self.wrong.append(f"{described} {reason}".rstrip())
+            return
+        for child_name, child in module._modules.items():
+            self.read(child, join(path, child_name))
+
+    def _read_state(self, module: Any, path: str, name: str) -> None:
+        own = [*module._parameters.items(), *module._buffers.items()]
+        for key, tensor in own:
+            if key == "num_batches_tracked":  # counts for momentum=None, which minidl has not
+                continue
+            if tensor is None:  # bias=False
+                size = next(iter(module._parameters.values()))
+                tensor = self.torch.zeros(size.shape[0], dtype=size.dtype)
+            elif self._seen.setdefault(id(tensor), path) != path:
+                raise _UnlikeError(f"that shares its {key} with {self._seen[id(tensor)]}")
+            if tensor.dtype not in (self.torch.float32, self.torch.float64):
+                raise _UnlikeError(f"of {str(tensor.dtype).removeprefix('torch.')}")
+            values = np.array(to_numpy(tensor))
+            if name == "Linear" and key == "weight":
+                values = values.T
+            self.state[join(path, "weights" if key == "weight" else key)] = values
+
+    def made(self, module: Any, path: str) -> Module:
+        """The module in minidl, with new values."""
+        children = [self.made(m, join(path, name)) for name, m in module._modules.items()]
+        kind: Any = own_modules()[self.name(module)]
+        made = kind(*children, **self.configs[path])
+        made.training = module.training
+        return made  # type: ignore[no-any-return]
+
+
+def _require(module: Any, **expected: Any) -> None:
+    """Raise unless the attributes of a module of PyTorch are these."""
+    for name, value in expected.items():
+        if (got := getattr(module, name)) != value:
+            raise _UnlikeError(f"with {name}={got!r} (minidl has {value!r})")
+
+
+def _from_softplus(module: Any) -> Config:
+    _require(module, threshold=20)
+    return {"beta": module.beta}
+
+
+def _from_softmax(module: Any) -> Config:
+    if module.dim is None:
+        raise _UnlikeError("with dim=None")
+    return {"axis": module.dim}
+
+
+def _from_gelu(module: Any) -> Config:
+    _require(module, approximate="tanh")
+    return {}
+
+
+def _from_flatten(module: Any) -> Config:
+    _require(module, start_dim=1, end_dim=-1)
+    return {}
+
+
+def _from_dropout(module: Any) -> Config:
+    if module.p == 1:
+        raise _UnlikeError("with p=1.0 (minidl has p below 1)")
+    return {"p": module.p}
+
+
+def _from_layer_norm(module: Any) -> Config:
+    if len(module.normalized_shape) != 1:
+        raise _UnlikeError(f"over the dimensions {tuple(module.normalized_shape)} (minidl has one)")
+    _require(module, elementwise_affine=True)
+    return {"features": module.normalized_shape[0], "eps": module.eps}
+
+
+def _from_batch_norm(module: Any) -> Config:
+    _require(module, affine=True, track_running_stats=True)
+    if module.momentum is None:
+        raise _UnlikeError("with momentum=None (minidl has a number)")
+    return {"features": module.num_features, "eps": module.eps, "momentum": module.momentum}
+
+
+def _from_embedding(module: Any) -> Config:
+    _require(module, padding_idx=None, max_norm=None, scale_grad_by_freq=False, sparse=False)
+    return {"num_embeddings": module.num_embeddings, "features": module.embedding_dim}
+
+
+_FROM: dict[str, Callable[[Any], Config]] = {
+    "Linear": lambda m: {"in_features": m.in_features, "out_features": m.out_features},
+    "LeakyReLU": lambda m: {"negative_slope": m.negative_slope},
+    "ELU": lambda m: {"alpha": m.alpha},
+    "GELU": _from_gelu,
+    "Softplus": _from_softplus,
+    "Softmax": _from_softmax,
+    "LogSoftmax": _from_softmax,
+    "Flatten": _from_flatten,
+    "Dropout": _from_dropout,
+    "LayerNorm": _from_layer_norm,
+    "BatchNorm1d": _from_batch_norm,
+    "Embedding": _from_embedding,
+}
+"""The config in minidl of a module of PyTorch of the same name."""
+
+_TO: dict[str, Callable[[Config], Config]] = {
+    "Linear": lambda c: c,
+    "LeakyReLU": lambda c: c,
+    "ELU": lambda c: c,
+    "GELU": lambda _: {"approximate": "tanh"},
+    "Softplus": lambda c: c,
+    "Softmax": lambda c: {"dim": c["axis"]},
+    "LogSoftmax": lambda c: {"dim": c["axis"]},
+    "Flatten": lambda _: {},
+    "Dropout": lambda c: c,
+    "LayerNorm": lambda c: {"normalized_shape": c["features"], "eps": c["eps"]},
+    "BatchNorm1d": lambda c: {
+        "num_features": c["features"],
+        "eps": c["eps"],
+        "momentum": c["momentum"],
+    },
+    "Embedding": lambda c: {"num_embeddings": c["num_embeddings"], "embedding_dim": c["features"]},
+}
+"""The arguments in PyTorch of a module of minidl of the same name, by its config."""

@@ -1,0 +1,146 @@
+"""What the ways in and out share."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minidl.nn
+from minidl.backend import Backend, dtype_name, get_backend, namespace
+from minidl.nn.buffer import Buffer
+from minidl.nn.module import Module
+from minidl.nn.parameter import Parameter
+
+State = Mapping[str, np.ndarray[Any, Any]]
+
+
+@functools.cache
+def own_modules() -> Mapping[str, type[Module]]:
+    """minidl's own modules, by the names of their classes."""
+    public = {name: getattr(minidl.nn, name) for name in minidl.nn.__all__}
+    return {
+        name: kind
+        for name, kind in public.items()
+        if isinstance(kind, type) and issubclass(kind, Module) and not inspect.isabstract(kind)
+    }
+
+
+def own_name(module: Module) -> str:
+    """The name of the module's class if that is one of minidl's own; empty for a user's."""
+    name = type(module).__name__
+    return name if own_modules().get(name) is type(module) else ""
+
+
+def walk(module: Module, path: str = "") -> Iterator[tuple[str, Module]]:
+    """The module and those inside it with their paths, each before its own inner ones."""
+    yield path, module
+    for name, child in module.children().items():
+        yield from walk(child, join(path, name))
+
+
+def join(path: str, name: str) -> str:
+    """The path of what has this name in the module at `path`."""
+    return f"{path}.{name}" if path else name
+
+
+def place(path: str, kind: str) -> str:
+    """A module in an error: its path and type."""
+    return f"{path}: {kind}" if path else kind
+
+
+def arrays(model: Module) -> list[tuple[str, Parameter | Buffer]]:
+    """The parameters and the buffers of a model with their paths."""
+    return [*model.named_parameters(), *model.named_buffers()]
+
+
+def floating_dtype(state: State) -> str:
+    """The dtype for a model that gets this state: float64 if any of it is that, else float32."""
+    return "float64" if any(x.dtype == np.float64 for x in state.values()) else "float32"
+
+
+def set_state(model: Module, state: State, backend: str | Backend | None) -> None:
+    """Load a state as `load_state_dict` does, and keep its dtypes and not the model's.
+
+    Raises:
+        ValueError: as `load_state_dict`; and if a parameter's or buffer's values are of another
+            kind than the model's, such as integers for weights.
+    """
+    model.load_state_dict(state)
+    backend = get_backend(backend, floating_dtype(state))
+    for path, held in arrays(model):
+        values, dtype = state[path], held.value.dtype
+        if dtype_name(held.value) == values.dtype.name:
+            continue
+        if namespace(held.value).isdtype(dtype, "real floating") != (values.dtype.kind == "f"):
+            raise ValueError(
+                f"{path} has the dtype {values.dtype}, not like {dtype_name(held.value)}"
+            )
+        held.value = backend.asarray(values, values.dtype.name)
+        if isinstance(held, Parameter):
+            held.grad = namespace(held.value).zeros_like(held.value)
+
+
+def imported(name: str, extra: str) -> Any:
+    """A package of an extra; `ModuleNotFoundError` says how to install it."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        package = name.partition(".")[0]
+        if (error.name or "").partition(".")[0] != package:
+            raise
+        message = f"{package} is not installed: pip install 'minidl[{extra}]'"
+        raise ModuleNotFoundError(message, name=package) from None
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole or not at all: an existing one is replaced at once, or survives."""
+    target = Path(os.path.realpath(path))  # a link stays a link
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def input_dtype(model: Module) -> str:
+    """The dtype of a model's input: int64 if an `Embedding` comes first, else its parameters' own,
+    and without any the default backend's."""
+    first = next((m for _, m in walk(model) if own_name(m) in ("Embedding", "Linear")), None)
+    if first is not None and own_name(first) == "Embedding":
+        return "int64"
+    names = [dtype_name(parameter.value) for parameter in model.parameters()]
+    return names[0] if names else get_backend().dtype_name
+
+
+_FIRST = {"Linear": "in_features", "LayerNorm": "features", "BatchNorm1d": "features"}
+"""The attribute with the size of the input, for modules that have one."""
+
+
+def default_input_shape(model: Module) -> tuple[int, ...]:
+    """The shape of a model's input without the batch, by the first module that has a size.
+
+    Raises:
+        ValueError: if a module before it, or a lack of any, leaves the shape open.
+    """
+    for _, module in walk(model):
+        name = own_name(module)
+        if name in _FIRST:
+            return (getattr(module, _FIRST[name]),)
+        if name in ("Flatten", "Embedding", ""):
+            break
+    raise ValueError(
+        "expected an input_shape, since the first modules take inputs of several shapes"
+    )
