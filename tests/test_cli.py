@@ -106,6 +106,27 @@ def test_train_json(run: Run, backend_name: str) -> None:
     assert result["initial_parameters_sha256"] == hashlib.sha256(values).hexdigest()
 
 
+def test_the_best_recipe_on_numpy(run: Run) -> None:
+    """One session in full: 0.8% of fresh points, where the specified network errs on 2.3%."""
+    done = run("train", "--json", "--recipe", "best", "--backend", "numpy", "--out", "x")
+    assert (done.code, done.err) == (0, "")
+    result = json.loads(done.out)
+    assert result["hidden"] == [25, 25, 25]
+    assert (result["optimizer"], result["schedule"]) == ("adamw", "cosine")
+    assert len(result["loss"]) == result["epochs"] == 500
+    assert result["fresh_error"] < 0.015
+
+
+def test_options_change_a_recipe(run: Run) -> None:
+    arguments = ["--recipe", "report", "--hidden", "3", "--activations", "relu", "--epochs", "2"]
+    result = json.loads(run("train", "--json", *arguments, "--out", "x").out)
+    assert (result["hidden"], result["activations"], result["epochs"]) == ([3], ["relu"], 2)
+    done = run("train", "--recipe", "report", "--hidden", "3,4,5", "--out", "y")
+    assert done.code == 2
+    assert "activations: expected one for each of the 3 hidden layers, got 2" in done.err
+    assert run("train", "--recipe", "worst").code == 2
+
+
 def test_the_default_folder_is_new_each_time(run: Run) -> None:
     folders = [json.loads(run("train", "--json", "--epochs", "1").out)["folder"] for _ in range(2)]
     assert len(set(folders)) == 2
@@ -129,21 +150,22 @@ def test_reproduce(run: Run, backend_name: str, monkeypatch: pytest.MonkeyPatch)
     assert (done.code, done.err) == (0, "")
     result = json.loads(done.out)
     assert result["sessions"] == 2
-    for network in ("report", "specified"):
-        for error in ("train_error", "test_error"):
+    for network in ("report", "specified", "best"):
+        for error in ("train_error", "test_error", "fresh_error"):
             spread = result[network][error]
             assert 0 < spread["best"] <= spread["mean"] < 1
             assert spread["std"] >= 0
-        assert 550 < result[network]["first_loss"] < 700
+        assert 550 < result[network]["first_loss"] < 750
         assert result[network]["last_loss"] < result[network]["first_loss"]
     assert files("r") == ["loss.png", "results.json", "table.md"]
     table = Path("r/table.md").read_text(encoding="utf-8").splitlines()
-    assert table[0] == "|  | the report's figures | report network | specified network |"
+    assert table[0] == "|  | published | report | specified | best |"
     assert table[2].startswith("| train error | 2.5% | ")
     assert [line.split(" | ")[1] for line in table[3:]] == [
         "0.9%",
         "3.0%",
         "1.9%",
+        "–",
         "648.19",
         "88.62",
     ]
@@ -165,7 +187,9 @@ def test_reproduce_shows_a_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     shorten(monkeypatch)
     done = run("reproduce", "--sessions", "1")
     assert (done.code, done.err) == (0, "")
-    assert "the report's figures" in done.out
+    assert max(map(len, done.out.splitlines()[:-1])) <= 80
+    assert done.out.count(" ± ") == 9
+    assert "published" in done.out
     assert "648.19" in done.out
 
 

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -78,19 +78,33 @@ OutOption = Annotated[
 @app.command()
 def train(
     backend: BackendOption = None,
+    recipe: Annotated[
+        Literal["specified", "report", "best"],
+        typer.Option(help="The network and its training; the options below change it."),
+    ] = "specified",
     hidden: Annotated[
-        str, typer.Option(help="The widths of the hidden layers, with commas.")
-    ] = "25,25,25",
+        str | None, typer.Option(help="The widths of the hidden layers, with commas: 25,25,25.")
+    ] = None,
     activations: Annotated[
-        str,
+        str | None,
         typer.Option(help="relu or tanh after each hidden layer, with commas; one name for all."),
-    ] = "relu,tanh,relu",
-    epochs: Annotated[int, typer.Option(min=1, help="How often to go through the data.")] = 250,
-    batch_size: Annotated[int, typer.Option(min=1, help="The samples in a mini-batch.")] = 100,
-    learning_rate: Annotated[float, typer.Option(help="The learning rate of SGD.")] = 0.001,
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="How often to go through the data: 250, best 500.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="The samples in a mini-batch: 100, best 50.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="The learning rate: SGD 0.001, best (AdamW) 0.01.")
+    ] = None,
     standard_deviation: Annotated[
-        float, typer.Option(help="The deviation of the initial parameters, the report's epsilon.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            help="The deviation of the initial parameters, the report's epsilon: 0.1; "
+            "best has Xavier's."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes points, parameters and batches.")] = 0,
     dtype: DtypeOption = "float32",
     out: OutOption = None,
@@ -98,22 +112,25 @@ def train(
 ) -> None:
     """Train a network to tell the points of a disk, and write a run folder."""
     with _usage():
-        widths = _widths(hidden)
-        names = tuple(name.strip() for name in activations.split(","))
-        experiment = Experiment(
-            backend=get_backend(backend, dtype),
-            hidden=widths,
-            activations=names * len(widths) if len(names) == 1 else names,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            standard_deviation=standard_deviation,
-            seed=seed,
-        )
+        changes: dict[str, Any] = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "standard_deviation": standard_deviation,
+        }
+        if hidden is not None:
+            changes["hidden"] = _widths(hidden)
+        experiment = networks(get_backend(backend, dtype), seed)[recipe]
+        if activations is not None:
+            names = tuple(name.strip() for name in activations.split(","))
+            widths = changes.get("hidden", experiment.hidden)
+            changes["activations"] = names * len(widths) if len(names) == 1 else names
+        given = {name: value for name, value in changes.items() if value is not None}
+        experiment = replace(experiment, **given)
     path = out or default_folder(experiment.backend.name)
-    steps = math.ceil(SAMPLES / batch_size)
+    steps = math.ceil(SAMPLES / experiment.batch_size)
     with _running(), new_folder(path) as folder:
-        with _progress(epochs) as advance:
+        with _progress(experiment.epochs) as advance:
             session = train_session(experiment, [lambda h: advance(_described(h, steps))])
         result = _train_result(experiment, session)
         _write_json(folder / "config.json", {"minidl": minidl.__version__} | result)
@@ -129,13 +146,14 @@ def train(
         table.add_row("loss", f"{loss[0]:.2f}", f"{loss[-1]:.2f}")
         table.add_row("train error", *(f"{history.train_error[i]:.2%}" for i in (0, -1)))
         table.add_row("test error", *(f"{history.validation_error[i]:.2%}" for i in (0, -1)))
+        table.add_row("error on fresh points", "", f"{session.fresh_error:.2%}")
         Console().print(table)
         print(
             f"{len(loss)} epochs in {history.seconds:.2f} s on {experiment.backend.name} "
             f"({experiment.backend.device_name}), {dtype}; results in {path}"
         )
     if session.interrupted:
-        fail(f"interrupted after epoch {len(loss)} of {epochs}", code=1)
+        fail(f"interrupted after epoch {len(loss)} of {experiment.epochs}", code=1)
 
 
 @app.command()
@@ -147,26 +165,27 @@ def reproduce(
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the report's experiment: several sessions of its network and of the specified one."""
+    """Run the report's experiment: several sessions of its network, of the specified one, and of
+    the best training of that."""
     with _usage():
         where = get_backend(backend, dtype)
     path = out or default_folder(f"reproduce-{where.name}")
-    histories: dict[str, list[History]] = {name: [] for name in networks(where, seed)}
+    trained: dict[str, list[Session]] = {name: [] for name in networks(where, seed)}
     interrupted = False
     start = time.perf_counter()
     with _running(), new_folder(path) as folder:
-        with _progress(sessions * len(histories)) as advance:
+        with _progress(sessions * len(trained)) as advance:
             try:
                 for number in range(sessions):
-                    for name, history in _train_all(networks(where, seed + number), advance):
-                        histories[name].append(history)
+                    for name, session in _train_all(networks(where, seed + number), advance):
+                        trained[name].append(session)
             except KeyboardInterrupt:
-                if not min(map(len, histories.values())):
+                if not min(map(len, trained.values())):
                     raise
                 interrupted = True
-        summaries = {name: summarise(runs) for name, runs in histories.items()}
+        summaries = {name: summarise(runs) for name, runs in trained.items()}
         result: dict[str, Any] = {
-            "sessions": min(map(len, histories.values())),
+            "sessions": min(map(len, trained.values())),
             "backend": where.name,
             "device": where.device_name,
             "dtype": where.dtype_name,
@@ -178,11 +197,16 @@ def reproduce(
         header, *rows = _reproduce_rows(summaries)
         _write_json(folder / "results.json", {"minidl": minidl.__version__} | result)
         (folder / "table.md").write_text(_markdown(header, rows), encoding="utf-8")
+        histories = {name: [run.history for run in runs] for name, runs in trained.items()}
         plot_losses(histories, folder / "loss.png")
     if as_json:
         print(json.dumps(result | {"folder": str(path)}))
     else:
-        table = Table(*header, title=f"{result['sessions']} sessions on {where.name}, {dtype}")
+        table = Table(
+            *header,
+            title=f"{result['sessions']} sessions of each network on {where.name}, {dtype}",
+            caption="best: the specified layers, whose losses are cross-entropies",
+        )
         for row in rows:
             table.add_row(*row)
         Console().print(table)
@@ -245,16 +269,16 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
 
 def _train_all(
     experiments: dict[str, Experiment], advance: Callable[[str], None]
-) -> list[tuple[str, History]]:
-    """Train each network once; all histories or, if it is interrupted, none."""
-    histories = []
+) -> list[tuple[str, Session]]:
+    """Train each network once; all of them or, if it is interrupted, none."""
+    sessions = []
     for name, experiment in experiments.items():
         session = train_session(experiment)
         if session.interrupted:
             raise KeyboardInterrupt
         advance(f"{name} network, seed {experiment.seed}: test {session.test_error:.1%}")
-        histories.append((name, session.history))
-    return histories
+        sessions.append((name, session))
+    return sessions
 
 
 def _described(history: History, steps_per_epoch: int) -> str:
@@ -276,6 +300,7 @@ def _train_result(experiment: Experiment, session: Session) -> dict[str, Any]:
     return experiment.settings() | {
         "train_error": session.train_error,
         "test_error": session.test_error,
+        "fresh_error": session.fresh_error,
         "seconds": session.history.seconds,
         "initial_parameters_sha256": session.initial_parameters_sha256,
         "interrupted": session.interrupted,
@@ -295,21 +320,29 @@ def _write_history(path: Path, history: History) -> None:
 
 
 def _reproduce_rows(summaries: dict[str, Any]) -> list[list[str]]:
-    """The table of `reproduce`, its header first: a column for the report and each network."""
+    """The table of `reproduce`, its header first: a column for the report's figures and each
+    network. It fits into a terminal of 80 columns."""
     columns = [
         [
-            "the report's figures",
+            "published",
             *(f"{error[key]:.1%}" for error in REPORT_ERRORS for key in ("mean", "best")),
+            "–",
             *(f"{loss:.2f}" for loss in REPORT_LOSSES),
         ]
     ]
     for name, summary in summaries.items():
-        column = [f"{name} network"]
+        column = [name]
         for error in (summary["train_error"], summary["test_error"]):
-            column += [f"{error['mean']:.2%} ± {error['std']:.2%}", f"{error['best']:.2%}"]
+            column += [_spread(error), f"{error['best']:.2%}"]
+        column.append(_spread(summary["fresh_error"]))
         columns.append(column + [f"{summary[key]:.2f}" for key in ("first_loss", "last_loss")])
-    names = ["", "train error", "best", "test error", "best", "first loss", "last loss"]
+    names = ["", "train error", "best", "test error", "best", "fresh points"]
+    names += ["first loss", "last loss"]
     return [list(row) for row in zip(names, *columns, strict=True)]
+
+
+def _spread(error: dict[str, float]) -> str:
+    return f"{error['mean']:.2%} ± {error['std']:.2%}"
 
 
 def _markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -7,25 +7,49 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from minidl.backend import Array, Backend, get_backend, to_numpy
 from minidl.data import Standardizer, disk
-from minidl.nn import MSE, Linear, Module, Normal, Parameter, ReLU, Sequential, Tanh
-from minidl.optim import SGD
-from minidl.training import History, fit
+from minidl.nn import (
+    MSE,
+    CrossEntropy,
+    Linear,
+    Loss,
+    Module,
+    Normal,
+    Parameter,
+    ReLU,
+    Sequential,
+    Tanh,
+    XavierUniform,
+)
+from minidl.optim import SGD, AdamW, Optimizer, Schedule, schedules
+from minidl.training import History, classification_error, fit
 
 SAMPLES = 1000
 """The number of training points, and of test points: section 2.1 of the report."""
 
+FRESH = 100_000
+"""The number of points that measure a trained network beyond the chance of 1000 points."""
+
 ACTIVATIONS: Mapping[str, type[Module]] = {"relu": ReLU, "tanh": Tanh}
+LOSSES: Mapping[str, type[Loss]] = {"mse": MSE, "cross_entropy": CrossEntropy}
+OPTIMIZERS: Mapping[str, type[Optimizer]] = {"sgd": SGD, "adamw": AdamW}
+SCHEDULES: Mapping[str, Callable[[int], schedules.Factor]] = {
+    "constant": lambda _: lambda _: 1.0,
+    "cosine": schedules.cosine_annealing,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """What to train and how. The defaults are the specified network (section 2.2 of the report)
     with the report's parameters, its ReLU and Tanh continued by a ReLU.
+
+    Without a standard deviation, the initial weights are Xavier's uniform ones.
 
     Raises:
         ValueError: naming the field with a value that makes no sense.
@@ -37,7 +61,11 @@ class Experiment:
     epochs: int = 250
     batch_size: int = 100
     learning_rate: float = 0.001
-    standard_deviation: float = 0.1
+    standard_deviation: float | None = 0.1
+    loss: str = "mse"
+    optimizer: str = "sgd"
+    weight_decay: float = 0.0
+    schedule: str = "constant"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -54,17 +82,23 @@ class Experiment:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "standard_deviation"):
+        for name, known in (("loss", LOSSES), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"{name}: expected {' or '.join(known)}, got {getattr(self, name)!r}"
+                )
+        for name in ("learning_rate", "standard_deviation", "weight_decay"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+            if value is not None and not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name}: expected a finite number of at least 0, got {value}")
         if self.seed < 0:
             raise ValueError(f"seed: expected at least 0, got {self.seed}")
 
     def network(self, rng: np.random.Generator) -> Sequential:
-        """The network with new parameters from N(0, standard_deviation²)."""
+        """The network with new parameters."""
         sizes = (2, *self.hidden, 2)
-        initializer = Normal(self.standard_deviation)
+        std = self.standard_deviation
+        initializer = XavierUniform() if std is None else Normal(std)
         modules: list[Module] = []
         for inputs, outputs in itertools.pairwise(sizes):
             modules.append(Linear(inputs, outputs, initializer, rng=rng, backend=self.backend))
@@ -84,19 +118,28 @@ class Experiment:
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
             "standard_deviation": self.standard_deviation,
+            "loss": self.loss,
+            "optimizer": self.optimizer,
+            "weight_decay": self.weight_decay,
+            "schedule": self.schedule,
             "seed": self.seed,
         }
 
 
 @dataclass(frozen=True)
 class Session:
-    """One training of a network, finished or interrupted after at least one epoch."""
+    """One training of a network, finished or interrupted after at least one epoch.
+
+    Attributes:
+        fresh_error: The error on 100 000 points that were drawn after the training.
+    """
 
     model: Sequential
     standardizer: Standardizer
     test_points: Array
     test_target: Array
     history: History
+    fresh_error: float
     initial_parameters_sha256: str
     interrupted: bool
 
@@ -117,20 +160,24 @@ class Session:
 def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object]] = ()) -> Session:
     """Run an experiment.
 
-    The seed gives three independent generators, for the points, the parameters and the order of
-    the samples, so that another network learns from the same points.
+    The seed gives independent generators, for the points, the parameters, the order of the samples
+    and the fresh points, so that another network learns from the same points.
 
     Raises:
         NonFiniteLossError: if training diverges.
         KeyboardInterrupt: if it is interrupted before the end of the first epoch. Later, what was
             learnt so far is returned.
     """
-    data_rng, parameter_rng, order_rng = np.random.default_rng(experiment.seed).spawn(3)
+    data_rng, parameter_rng, order_rng, fresh_rng = np.random.default_rng(experiment.seed).spawn(4)
     train_points, train_target = disk(SAMPLES, rng=data_rng, backend=experiment.backend)
     test_points, test_target = disk(SAMPLES, rng=data_rng, backend=experiment.backend)
     standardizer = Standardizer.fit(train_points)
     model = experiment.network(parameter_rng)
     digest = parameters_sha256(model.parameters())
+    optimizer = OPTIMIZERS[experiment.optimizer](
+        model.parameters(), experiment.learning_rate, weight_decay=experiment.weight_decay
+    )
+    schedule = Schedule(optimizer, SCHEDULES[experiment.schedule](experiment.epochs))
     history = History()
 
     def remember(so_far: History) -> None:
@@ -141,14 +188,14 @@ def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object
     try:
         fit(
             model,
-            MSE(),
-            SGD(model.parameters(), experiment.learning_rate),
+            LOSSES[experiment.loss](),
+            optimizer,
             (standardizer(train_points), train_target),
             epochs=experiment.epochs,
             batch_size=experiment.batch_size,
             validation=(standardizer(test_points), test_target),
             rng=order_rng,
-            callbacks=[remember, *callbacks],
+            callbacks=[remember, schedule, *callbacks],
         )
     except KeyboardInterrupt:
         if not history.loss:
@@ -156,7 +203,11 @@ def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object
         interrupted = True
         whole = len(history.loss)  # what fit appends last
         del history.train_error[whole:], history.validation_error[whole:]
-    return Session(model, standardizer, test_points, test_target, history, digest, interrupted)
+    points, target = disk(FRESH, rng=fresh_rng, backend=experiment.backend)
+    fresh_error = classification_error(model.eval()(standardizer(points)), target)
+    return Session(
+        model, standardizer, test_points, test_target, history, fresh_error, digest, interrupted
+    )
 
 
 def parameters_sha256(parameters: Iterable[Parameter]) -> str:
@@ -175,27 +226,46 @@ REPORT_LOSSES = (648.19, 88.62)
 """The first and the last loss there; one of the report's iterations is an epoch."""
 
 
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "report": {"hidden": (25, 25), "activations": ("relu", "tanh")},
+    "specified": {},
+    "best": {
+        "activations": ("tanh", "tanh", "tanh"),
+        "epochs": 500,
+        "batch_size": 50,
+        "learning_rate": 0.01,
+        "standard_deviation": None,
+        "loss": "cross_entropy",
+        "optimizer": "adamw",
+        "weight_decay": 0.05,
+        "schedule": "cosine",
+    },
+}
+"""What differs from the defaults of `Experiment`: the report's network (three linear layers,
+section 4), the specified one, and the training of the specified layers that was found to err
+least. It was chosen on the seeds 100 to 114, not on those that `minidl reproduce` shows."""
+
+
 def networks(backend: Backend, seed: int) -> dict[str, Experiment]:
-    """The report's network (three linear layers, section 4) and the specified one."""
+    """The experiment of each recipe."""
     return {
-        "report": Experiment(
-            backend=backend, hidden=(25, 25), activations=("relu", "tanh"), seed=seed
-        ),
-        "specified": Experiment(backend=backend, seed=seed),
+        name: Experiment(backend=backend, seed=seed, **recipe) for name, recipe in RECIPES.items()
     }
 
 
-def summarise(histories: Iterable[History]) -> dict[str, object]:
+def summarise(sessions: Iterable[Session]) -> dict[str, Any]:
     """Mean, sample standard deviation and best of the final errors, and the mean losses."""
-    histories = list(histories)
+    sessions = list(sessions)
+    histories = [session.history for session in sessions]
 
     def spread(values: list[float]) -> dict[str, float]:
         std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         return {"mean": float(np.mean(values)), "std": std, "best": min(values)}
 
     return {
-        "train_error": spread([h.train_error[-1] for h in histories]),
-        "test_error": spread([h.validation_error[-1] for h in histories]),
+        "train_error": spread([session.train_error for session in sessions]),
+        "test_error": spread([session.test_error for session in sessions]),
+        "fresh_error": spread([session.fresh_error for session in sessions]),
         "first_loss": float(np.mean([h.loss[0] for h in histories])),
         "last_loss": float(np.mean([h.loss[-1] for h in histories])),
     }

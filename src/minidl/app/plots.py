@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from minidl.app.experiment import REPORT_LOSSES, Session
+from minidl.app.experiment import RECIPES, REPORT_LOSSES, Session
 from minidl.backend import backend_of, to_numpy
 from minidl.data import DISK_CENTER, DISK_RADIUS
 from minidl.training import History
@@ -63,20 +63,23 @@ def plot_decision(session: Session, path: Path) -> None:
 def plot_losses(histories: Mapping[str, Sequence[History]], path: Path) -> None:
     """The loss of every session by epoch, their mean, and the report's first and last value."""
     figure = Figure(figsize=(5.5 * len(histories), 4.5), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(histories), sharey=True))
+    panels = np.atleast_1d(figure.subplots(1, len(histories)))
     for axes, (name, sessions) in zip(panels, histories.items(), strict=True):
         losses = np.array([history.loss for history in sessions])
         epochs = np.arange(1, losses.shape[1] + 1)
         axes.plot(epochs, losses.T, color="tab:blue", alpha=0.2, linewidth=0.8)
         axes.plot(epochs, losses.mean(axis=0), color="tab:blue", label=f"mean of {len(losses)}")
-        axes.plot(
-            [1, epochs[-1]],
-            REPORT_LOSSES,
-            "o",
-            color="tab:orange",
-            label="report: {} and {}".format(*REPORT_LOSSES),
-        )
-        axes.set(title=f"{name} network", xlabel="epoch", ylim=(0, None))
+        loss = RECIPES[name].get("loss")
+        if loss is None:  # the report's own
+            axes.plot(
+                [1, epochs[-1]],
+                REPORT_LOSSES,
+                "o",
+                color="tab:orange",
+                label="report: {} and {}".format(*REPORT_LOSSES),
+            )
+        title = f"{name} network" + (f" ({loss.replace('_', '-')})" if loss else "")
+        axes.set(title=title, xlabel="epoch", ylim=(0, None))
         axes.legend()
     panels[0].set_ylabel("loss summed over the epoch")
     _finish(figure, list(panels), path)
