@@ -94,7 +94,7 @@ def test_the_snippets_of_a_page_run(page: str, needed: frozenset[str], tmp_path:
     """Those that need nothing, and with them those that need what the case names."""
     missing = ", ".join(need for need in sorted(needed) if not is_there(need))
     if missing:
-        pytest.skip(f"{missing} is not installed")
+        pytest.skip(f"not installed: {missing}")
     chosen = [code for code in snippets("python", GUIDE[page]) if needs(code) <= needed]
     assert chosen
     # torch warns of itself while it compiles
