@@ -52,8 +52,10 @@ def is_there(need: str) -> bool:
     name, _, version = need.partition(" ")
     if not importlib.util.find_spec(name):
         return False
-    there = importlib.import_module(name).__version__ if version else ""
-    return [*map(int, there.split(".")[:2])] >= [*map(int, version.split("."))] if version else True
+    if not version:
+        return True
+    there = importlib.import_module(name).__version__
+    return [int(n) for n in there.split(".")[:2]] >= [int(n) for n in version.split(".")]
 
 
 CASES = [
