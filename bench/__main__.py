@@ -11,10 +11,8 @@ import sys
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
-from rich.table import Table as RichTable
 
 from bench import machine, plans
 from bench.contestants import BY_NAME, CONTESTANTS
@@ -23,17 +21,12 @@ from bench.report import compare, targets_table, text_table, write
 from bench.report.table import Table, floor_text, missing_table
 from bench.results import Report, ReportError
 from bench.runner import Plan, measure
+from bench.terminal import Parser, show_table
 from minidl.app.folder import FolderError, new_folder
 
 REPORTS = Path(__file__).with_name("reports")
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors take one line."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"bench: {message}", file=sys.stderr)
-        sys.exit(2)
+NUMBERS = ("µs", "quartiles", "ratio", "×", "first", "compile", "memory", "measured", "at most")
+"""How the names of the columns of numbers begin."""
 
 
 def main() -> None:
@@ -97,7 +90,7 @@ def _say(line: str) -> None:
 
 
 def _measure_options(arguments: list[str]) -> argparse.Namespace:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m bench",
         description="Time a training step of the disk network. `python -m bench compare A B` "
         "shows what changed between two reports.",
@@ -142,7 +135,7 @@ def _count(text: str) -> int:
 
 
 def _compare(arguments: list[str]) -> None:
-    parser = _Parser(prog="python -m bench compare", description="What changed, beyond noise.")
+    parser = Parser(prog="python -m bench compare", description="What changed, beyond noise.")
     parser.add_argument("before", type=Path, help="a report.json or its folder")
     parser.add_argument("after", type=Path)
     options = parser.parse_args(arguments)
@@ -169,16 +162,7 @@ def _show(report: Report, console: Console) -> None:
 
 
 def _print(table: Table, console: Console, title: str | None = None) -> None:
-    header, *rows = table
-    shown = RichTable(title=title, title_justify="left")
-    numbers = ("µs", "quartiles", "ratio", "×", "first", "compile", "memory", "measured", "at most")
-    for name in header:
-        shown.add_column(name, justify="right" if name.startswith(numbers) else "left")
-    for row in rows:
-        shown.add_row(*row)
-    if not console.is_terminal:
-        console = Console(file=console.file, width=160)
-    console.print(shown)
+    show_table(table, console, title, NUMBERS)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,35 @@
+"""What the commands of the benchmark share: errors in one line, and tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import NoReturn
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from bench.report.table import Table
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors take one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"bench: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+def show_table(
+    table: Table, console: Console, title: str | None = None, numbers: tuple[str, ...] = ()
+) -> None:
+    """Print a table; the columns whose names begin with one of `numbers` to the right."""
+    header, *rows = table
+    shown = RichTable(title=title, title_justify="left")
+    for name in header:
+        shown.add_column(name, justify="right" if name.startswith(numbers) else "left")
+    for row in rows:
+        shown.add_row(*row)
+    if not console.is_terminal:
+        console = Console(file=console.file, width=160)
+    console.print(shown)
