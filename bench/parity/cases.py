@@ -106,7 +106,10 @@ MASKS = (
     "divided by 1 - p."
 )
 RESIDUAL = "PyTorch has none: its autograd of x + module(x)."
-WEIGHTS = "PyTorch has no weights of samples: its autograd of Σ w · l, or of Σ w · l / Σ w."
+WEIGHTS = (
+    "PyTorch has no weights of samples with the weighted mean Σ w · l / Σ w: its autograd of that, "
+    "or of Σ w · l, with the l of its own loss."
+)
 
 MODULES = [
     ModuleCase("Linear(6, 4)", lambda: Linear(6, 4, rng=0), lambda: nn.Linear(6, 4)),
