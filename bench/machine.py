@@ -17,7 +17,7 @@ def describe() -> dict[str, str]:
         "cores": f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else ''}"
         f" of {os.cpu_count()}",
         "GPU": _gpu(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver())}",
         "Python": platform.python_version(),
         "commit": _commit(),
     }
