@@ -110,6 +110,14 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def parity(session: nox.Session) -> None:
+    """Measure how far each module, loss and optimizer is from PyTorch."""
+    session.env["PIP_CONSTRAINT"] = str(CONSTRAINTS)
+    session.install(".[torch,jax]", *group("report", "strict"), "rich")
+    session.run("python", "-m", "bench.parity", *session.posargs)
+
+
+@nox.session(default=False)
 def minimums(session: nox.Session) -> None:
     """Test the oldest supported numpy, array-api-compat and torch."""
     names = ("numpy", "array-api-compat", "torch")

@@ -241,6 +241,8 @@ def test_bad_states_and_modes() -> None:
     model = minidl.Linear(2, 2)
     with pytest.raises(TypeError, match="state to be a list of modules and optimizers, got int"):
         capture(print, [1])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"state to be a list of .*, got Sequential"):
+        capture(print, minidl.Sequential(model))
     with pytest.raises(ValueError, match="a state with at least one parameter, got none"):
         capture(print, [minidl.ReLU()])
     with pytest.raises(ValueError, match="expected mode 'auto' or 'compile', got 'fast'"):

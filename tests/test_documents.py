@@ -80,10 +80,11 @@ def run(*arguments: str, cwd: Path | None = None, **environment: str) -> str:
     return done.stdout
 
 
-def test_the_snippets_run() -> None:
+def test_the_snippets_run(tmp_path: Path) -> None:
     first, *more = snippets("python")
     assert len(first.splitlines()) <= 16
-    out = run("-c", "\n".join([first, *more]))
+    out = run("-c", "\n".join([first, *more]), cwd=tmp_path)
+    assert (tmp_path / "disk.safetensors").exists()
     loss, error = re.match(r"loss \d+ to (\d+)\ntest error (.*)%\n", out).groups()  # type: ignore[union-attr]
     assert float(loss) < 300
     assert float(error) < 10

@@ -183,6 +183,32 @@ def test_add_parameter_takes_one_or_a_list() -> None:
     assert paths == ["inner.weights", "inner.bias", "scale"]
 
 
+class Held(Module):
+    """Holds a module whose parameters it has not added."""
+
+    def __init__(self) -> None:
+        self.inner = Linear(2, 2, rng=0)
+        self.outer = Residual(self.inner)
+
+    def forward(self, x: Array) -> Array:
+        return self.inner(x)
+
+    def backward(self, grad_output: Array) -> Array:
+        return self.inner.backward(grad_output)
+
+
+def test_parameters_of_inner_modules_are_found(backend: Backend) -> None:
+    held = Held()
+    paths = [path for path, _ in held.named_parameters()]
+    assert paths == ["outer.inner.weights", "outer.inner.bias", "outer.scale"]
+    assert repr(held).endswith("): 7 parameters")
+    held(minidl.disk(3, rng=0)[0])
+    held.backward(backend.asarray(np.ones((3, 2))))
+    assert np.any(to_numpy(held.inner.bias.grad))
+    held.zero_grad()
+    assert not np.any(to_numpy(held.inner.bias.grad))
+
+
 def test_add_parameter_rejects_what_is_none() -> None:
     module = Residual(Linear(2, 2))
     with pytest.raises(TypeError, match=r"Residual.add_parameter: expected a Parameter .* float"):

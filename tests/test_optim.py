@@ -193,6 +193,11 @@ def test_an_assigned_value_of_another_shape(backend: Backend) -> None:
         optimizer.step()
 
 
+def test_a_model_in_place_of_its_parameters() -> None:
+    with pytest.raises(TypeError, match=r"SGD: expected parameters, such as model\.parameters\(\)"):
+        SGD(Linear(2, 2), 0.1)  # type: ignore[arg-type]
+
+
 def test_parameters_of_two_dtypes() -> None:
     float32 = Linear(2, 2, backend=minidl.get_backend("numpy", "float32"))
     float64 = Linear(2, 2, backend=minidl.get_backend("numpy", "float64"))

@@ -25,6 +25,11 @@ class State:
         self._optimizers: list[Optimizer] = []
         parameters: dict[int, Parameter] = {}
         buffers: dict[int, Buffer] = {}
+        if isinstance(objects, Module):
+            raise TypeError(
+                "capture: expected state to be a list of modules and optimizers, "
+                f"got {type(objects).__name__}"
+            )
         for one in objects:
             if isinstance(one, Module):
                 self._modules += one.modules()

@@ -75,8 +75,15 @@ class Module(ABC):
             self._parameters = (*self._parameters, one)
 
     def parameters(self) -> list[Parameter]:
-        """The parameters, those of inner modules included; empty for a module without any."""
-        return list(self._parameters)
+        """The parameters, those of inner modules included; empty for a module without any.
+
+        First those that were added, then those of inner modules that were not.
+        """
+        found = {id(parameter): parameter for parameter in self._parameters}
+        for child in self.children().values():
+            for parameter in child.parameters():
+                found.setdefault(id(parameter), parameter)
+        return list(found.values())
 
     def children(self) -> dict[str, Module]:
         """The modules that this one holds as attributes, by name."""
@@ -91,7 +98,7 @@ class Module(ABC):
         paths = {id(v): name for name, v in vars(self).items() if isinstance(v, Parameter)}
         for name, child in self.children().items():
             paths |= {id(p): f"{name}.{path}" for path, p in child.named_parameters()}
-        return [(paths.get(id(p), p.name), p) for p in self._parameters]
+        return [(paths.get(id(p), p.name), p) for p in self.parameters()]
 
     def named_buffers(self) -> list[tuple[str, Buffer]]:
         """The buffers with their paths in the model, such as `1.running_mean`."""
@@ -175,7 +182,7 @@ class Module(ABC):
 
     def zero_grad(self) -> None:
         """Set the gradients of all parameters to zero."""
-        for parameter in self._parameters:
+        for parameter in self.parameters():
             parameter.zero_grad()
 
     def train(self, mode: bool = True) -> Self:
@@ -199,7 +206,7 @@ class Module(ABC):
                 return backend.asarray(x)
             return get_backend(backend, backend_of(x).dtype_name).asarray(x)
 
-        for parameter in self._parameters:
+        for parameter in self.parameters():
             parameter.value, parameter.grad = moved(parameter.value), moved(parameter.grad)
         for _, buffer in self.named_buffers():
             buffer.value = moved(buffer.value)
@@ -222,7 +229,7 @@ class Module(ABC):
         own = self._described(p for p in self._parameters if id(p) not in inner)
         lines = own + [f"({name}): {child!r}" for name, child in children.items()]
         body = "\n".join(lines).replace("\n", "\n  ")
-        count = sum(math.prod(p.value.shape) for p in self._parameters)
+        count = sum(math.prod(p.value.shape) for p in self.parameters())
         return f"{type(self).__name__}(\n  {body}\n): {count} parameters"
 
     @staticmethod

@@ -19,6 +19,7 @@ from minidl.backend import (
     to_numpy,
     zeroed,
 )
+from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
 from minidl.optim.joined import Joined
 
@@ -64,6 +65,11 @@ class Optimizer(ABC):
         weight_decay: float = 0.0,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
+        if isinstance(parameters, Module):
+            raise TypeError(
+                f"{self}: expected parameters, such as model.parameters(), "
+                f"got {type(parameters).__name__}"
+            )
         parameters, no_decay = list(parameters), list(no_decay)
         if not parameters:
             raise ValueError(f"{self}: expected at least one parameter, got none")
