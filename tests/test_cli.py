@@ -349,23 +349,15 @@ def test_train_interrupted(
     assert len(Path("x/history.csv").read_text(encoding="utf-8").splitlines()) == epochs + 1
 
 
-def heed_interrupts() -> None:
-    """A shell has its background jobs ignore them, and so what these start, such as tests."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_ctrl_c_on_a_terminal_keeps_what_was_learnt(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "minidl", "train", "--epochs", "100000000", "--out", "x"]
     terminal, inside = os.openpty()
     with (tmp_path / "out").open("w+", encoding="utf-8") as out:
-        process = subprocess.Popen(
-            [*command, "--json"],
-            cwd=tmp_path,
-            stdout=out,
-            stderr=inside,
-            preexec_fn=heed_interrupts,
-        )
+        # A shell has its background jobs ignore interrupts, and so what these start, such as tests.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        process = subprocess.Popen([*command, "--json"], cwd=tmp_path, stdout=out, stderr=inside)
+        signal.signal(signal.SIGINT, before)
         try:
             read_until(terminal, b"steps/s")
             process.send_signal(signal.SIGINT)
