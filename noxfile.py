@@ -113,7 +113,7 @@ def bench(session: nox.Session) -> None:
 def parity(session: nox.Session) -> None:
     """Measure how far each module, loss and optimizer is from PyTorch."""
     session.env["PIP_CONSTRAINT"] = str(CONSTRAINTS)
-    session.install(".[torch,jax]", *group("report", "strict"), "rich")
+    session.install(".[cli,torch,jax]", *group("report", "strict"))
     session.run("python", "-m", "bench.parity", *session.posargs)
 
 
