@@ -74,6 +74,7 @@ def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
     """An array of one value, with the dtype and on the device of `like`, which nobody may change.
 
     It is made once: on some libraries making a zero takes longer than the arithmetic with it.
+    It is found again by its value, so it cannot be NaN, which no value equals.
     """
     device = device_of(like)
     if _is_traced(like, device):  # what is made in a trace ends with it
