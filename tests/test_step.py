@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,13 +26,49 @@ def way_to_the_host_shut(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> I
             monkeypatch.setattr(type(backend.asarray(0.0)), name, None)
         yield
     elif backend.name.startswith("torch:cuda"):
-        backend.xp.cuda.set_sync_debug_mode("error")
         try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the mode is a prototype
+                backend.xp.cuda.set_sync_debug_mode("error")
             yield
         finally:
             backend.xp.cuda.set_sync_debug_mode("default")
+    elif backend.library == "cupy":
+        with cupy_waits_not():
+            yield
     else:
         pytest.skip(f"{backend.name}: the library has no switch that forbids reading values")
+
+
+@contextmanager
+def cupy_waits_not() -> Iterator[None]:
+    """A block in which CuPy may neither wait for the device nor copy from or to the host.
+
+    CuPy's own switch sees an array that is read. An emulated CUDA runtime, by the module that
+    counts its calls, also sees copies from the host and calls that wait.
+    """
+    cupyx: Any = pytest.importorskip("cupyx")
+    fakecupy: Any = sys.modules.get("fakecupy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the switch will go
+        switch = cupyx.allow_synchronize(False)
+        switch.__enter__()
+    try:
+        if fakecupy is None:
+            yield
+            return
+        fakecupy.reset()
+        fakecupy.trace(True)
+        yield
+        counts = fakecupy.counts()
+        waits = {name: counts[name] for name in ("SYNC", "DEVSYNC", "MEMCPY_SYNC")}
+        assert waits == dict.fromkeys(waits, 0)
+        between = [line for line in fakecupy.lines() if re.search("memcpyAsync kind=[12] ", line)]
+        assert between == []
+    finally:
+        switch.__exit__(None, None, None)
+        if fakecupy is not None:
+            fakecupy.trace(False)
 
 
 def test_nothing_is_read_back(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import operator
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import array_api_compat
 import numpy as np
@@ -25,6 +25,12 @@ def device_of(x: Array) -> Any:
         return x.device
     except AttributeError:
         return None
+
+
+def device_key(x: Array) -> Any:
+    """What identifies the device of an array and may be part of a key; None where JAX traces."""
+    device = device_of(x)
+    return repr(device) if device.__hash__ is None else device  # CuPy's devices have no hash
 
 
 # Remembered by type, since every layer asks at every step, and without functools.cache, of which
@@ -68,6 +74,7 @@ def is_writeable(x: Array) -> bool:
 
 _constants: dict[Any, Array] = {}
 _MOST_CONSTANTS = 64
+_keeping = 0
 
 
 def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
@@ -76,22 +83,31 @@ def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
     It is made once: on some libraries making a zero takes longer than the arithmetic with it.
     It is found again by its value, so it cannot be NaN, which no value equals.
     """
-    device = device_of(like)
+    device = device_key(like)
     if _is_traced(like, device):  # what is made in a trace ends with it
-        return namespace(like).full(shape, value, dtype=like.dtype, device=device)
+        return namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
     key = (value, shape, type(like), like.dtype, device)
     known = _constants.get(key)
     if known is None:
-        known = namespace(like).full(shape, value, dtype=like.dtype, device=device)
-        if len(_constants) >= _MOST_CONSTANTS:
+        known = namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
+        if len(_constants) >= _MOST_CONSTANTS and not _keeping:
             _constants.clear()
         _constants[key] = known
     return known
 
 
-def constants() -> list[Array]:
-    """All arrays that `constant` still knows. A recording of their addresses must keep them."""
-    return list(_constants.values())
+@contextmanager
+def keep_constants() -> Iterator[list[Array]]:
+    """A block in which `constant` forgets none. What it gets holds, after the block, all that the
+    block has used: a recording of their addresses must keep them."""
+    global _keeping
+    kept: list[Array] = []
+    _keeping += 1
+    try:
+        yield kept
+    finally:
+        _keeping -= 1
+        kept += _constants.values()
 
 
 def _is_traced(x: Array, device: Any) -> bool:
@@ -100,25 +116,42 @@ def _is_traced(x: Array, device: Any) -> bool:
     return device is None or (xp.__name__ == "torch" and xp.compiler.is_compiling())
 
 
-_products: list[Callable[[Array, Array], Array]] = [operator.matmul]
+Product: TypeAlias = Callable[[Array, Array], Array]
+
+# By thread, and no context variable, which torch.compile does not trace.
+_products: dict[int, Product] = {}
 
 
 def matmul(a: Array, b: Array) -> Array:
     """a · b, where b is a matrix and a one too, or a vector, or matrices along leading dimensions.
 
-    `a @ b`, except while a recording has put a product of its own in its place.
+    `a @ b`, except while a recording of this thread has put a product of its own in its place.
     """
-    return _products[-1](a, b)
+    product = _products.get(threading.get_ident()) if _products else None
+    return a @ b if product is None else product(a, b)
 
 
 @contextmanager
-def product(function: Callable[[Array, Array], Array]) -> Iterator[object]:
-    """A block in which `matmul` is `function`, which it gets."""
-    _products.append(function)
+def product(function: Product) -> Iterator[None]:
+    """A block in which `matmul` is `function` for this thread."""
+    thread = threading.get_ident()
+    before = _products.get(thread)
+    _products[thread] = function
     try:
-        yield function
+        yield
     finally:
-        _products.pop()
+        if before is None:
+            del _products[thread]
+        else:
+            _products[thread] = before
+
+
+def fill(x: Array, value: float) -> None:
+    """Set all elements of an array that can be written to."""
+    if hasattr(x, "fill_"):  # of torch, whose assignment of a number waits for a GPU
+        x.fill_(value)
+    else:
+        x[...] = value
 
 
 def overwritten(x: Array, value: Array) -> Array:
@@ -132,6 +165,6 @@ def overwritten(x: Array, value: Array) -> Array:
 def zeroed(x: Array) -> Array:
     """`x` set to zero in place; a new array of zeros where arrays cannot be written to."""
     if is_writeable(x):
-        x[...] = 0
+        fill(x, 0)
         return x
     return namespace(x).zeros_like(x)

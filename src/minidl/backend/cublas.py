@@ -7,6 +7,8 @@ handle are not the recording's. This one has a handle, a stream and a workspace 
 from __future__ import annotations
 
 import ctypes
+import functools
+import math
 from typing import Any
 
 from minidl.backend.base import Array
@@ -16,38 +18,66 @@ _WORKSPACE = 32 * 2**20
 
 _NORMAL, _TRANSPOSED = 0, 1
 
+_PRODUCTS = {"f": ("cublasSgemm_v2", ctypes.c_float), "d": ("cublasDgemm_v2", ctypes.c_double)}
+"""The function and its type of numbers, by the character of the dtype."""
+
+# By device: the handles that no recording uses now. The end of a handle would wait for the device,
+# and so break what is recorded meanwhile; so none ends, and the next recording takes it.
+_idle: dict[int, list[ctypes.c_void_p]] = {}
+
+
+class NoProductError(Exception):
+    """There is no cuBLAS whose products could be recorded."""
+
 
 class RecordableProduct:
     """`a @ b` on one stream, for CuPy arrays of float32 or float64. `b` is a matrix; `a` is one,
     a vector, or matrices along leading dimensions.
 
-    Attributes:
+    The stream's device must be the current one. A recording of its products must keep its
+    workspace, and may `close` it.
+
+    Args:
         stream: The `cupy.cuda.Stream` on which it works.
+
+    Attributes:
+        workspace: The memory that cuBLAS may use, from the current allocator.
+
+    Raises:
+        NoProductError: if cuBLAS cannot be found.
     """
 
     def __init__(self, stream: Any) -> None:
         import cupy
-        from cuda.pathfinder import load_nvidia_dynamic_lib
 
         self._cupy = cupy
-        self._library = ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
-        self._handle = ctypes.c_void_p()
-        self._call("cublasCreate_v2", ctypes.byref(self._handle))
+        self._library = _cublas()
+        self.workspace = cupy.empty(_WORKSPACE, dtype=cupy.uint8)
+        self._device = stream.device_id
+        idle = _idle.setdefault(self._device, [])
+        self._handle = idle.pop() if idle else self._created()
         self._call("cublasSetStream_v2", self._handle, ctypes.c_void_p(stream.ptr))
-        self._workspace = cupy.empty(_WORKSPACE, dtype=cupy.uint8)
-        pointer = ctypes.c_void_p(self._workspace.data.ptr)
+        pointer = ctypes.c_void_p(self.workspace.data.ptr)
         self._call("cublasSetWorkspace_v2", self._handle, pointer, ctypes.c_size_t(_WORKSPACE))
 
+    def close(self) -> None:
+        """Leave the handle to others. What was recorded goes on to work."""
+        _idle[self._device].append(self._handle)
+
     def __call__(self, a: Array, b: Array) -> Array:
+        if a.dtype != b.dtype or a.dtype.char not in _PRODUCTS:
+            raise TypeError(
+                "matmul: expected two CuPy arrays of float32 or two of float64 in a step that is "
+                f"recorded, got {a.dtype} and {b.dtype}; train with capture='off'"
+            )
         if a.ndim != 2:
-            rows = self(a.reshape(-1, a.shape[-1]), b)
-            return rows.reshape(*a.shape[:-1], b.shape[1])
-        name, number = {
-            "f": ("cublasSgemm_v2", ctypes.c_float),
-            "d": ("cublasDgemm_v2", ctypes.c_double),
-        }[a.dtype.char]
+            matrix = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+            return self(matrix, b).reshape(*a.shape[:-1], b.shape[1])
         rows, inner = a.shape
         columns = b.shape[1]
+        if not rows * inner * columns:
+            return self._cupy.zeros((rows, columns), dtype=a.dtype)
+        name, number = _PRODUCTS[a.dtype.char]
         result = self._cupy.empty((rows, columns), dtype=a.dtype)
         a, a_form, a_stride = self._described(a)
         b, b_form, b_stride = self._described(b)
@@ -80,11 +110,22 @@ class RecordableProduct:
             return x, _NORMAL, x.shape[1]
         return x, _TRANSPOSED, x.shape[0]
 
+    def _created(self) -> ctypes.c_void_p:
+        handle = ctypes.c_void_p()
+        self._call("cublasCreate_v2", ctypes.byref(handle))
+        return handle
+
     def _call(self, name: str, *arguments: Any) -> None:
         status = getattr(self._library, name)(*arguments)
         if status:
             raise RuntimeError(f"{name} returned the status {status}")
 
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None):
-            self._library.cublasDestroy_v2(self._handle)
+
+@functools.cache
+def _cublas() -> ctypes.CDLL:
+    try:
+        from cuda.pathfinder import load_nvidia_dynamic_lib
+
+        return ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
+    except (ImportError, OSError, RuntimeError) as error:  # pathfinder's own is a RuntimeError
+        raise NoProductError(str(error)) from error

@@ -44,7 +44,8 @@ def _open(name: str, dtype: str) -> Backend:
         )
     try:
         backend = kind(place, dtype)
-        _probe(backend)
+        with backend.active():
+            _probe(backend)
     except ModuleNotFoundError as error:
         if error.name != kind.library:
             raise

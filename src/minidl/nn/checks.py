@@ -83,6 +83,11 @@ def check_place(owner: object, argument: str, x: Array, like: Array) -> None:
         ValueError: for another device.
     """
     try:
+        if type(x) is type(like) and x.device == like.device:
+            return
+    except AttributeError:  # what JAX traces has no device
+        pass
+    try:
         same_library = namespace(x) is namespace(like)
     except TypeError:
         raise TypeError(

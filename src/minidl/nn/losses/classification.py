@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, constant, device_of, library, namespace, to_numpy
+from minidl.backend import Array, constant, device_key, device_of, library, namespace, to_numpy
 from minidl.nn.checks import check_array, check_floating, check_place, saved
 from minidl.nn.losses.base import Loss
 
@@ -116,12 +116,12 @@ class CrossEntropy(Loss):
         """The class weights where the output lies, copied there once."""
         if self.class_weights is None:
             return None
-        device = device_of(output)
+        device = device_key(output)
         key = (type(output), output.dtype, device)
         placed = self._placed.get(key)
         if placed is None:
             placed = namespace(output).asarray(
-                self.class_weights, dtype=output.dtype, device=device
+                self.class_weights, dtype=output.dtype, device=device_of(output)
             )
             if device is not None:  # what JAX makes in a trace ends with the trace
                 self._placed[key] = placed

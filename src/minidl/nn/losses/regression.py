@@ -55,9 +55,14 @@ class L1(Loss):
         return loss
 
     def backward(self) -> Array:
-        """The sign of output - target."""
+        """The sign of output - target, and NaN where that is NaN."""
         difference, scale = saved(self)
-        return self._scaled(namespace(difference).sign(difference), scale)
+        where = library(difference).where
+        zero, one, minus_one = (constant(value, (), difference) for value in (0, 1, -1))
+        # The libraries' own signs of NaN are 0, and array-api-compat mends them through a mask,
+        # which cannot be recorded.
+        sign = where(difference < zero, minus_one, where(difference > zero, one, difference))
+        return self._scaled(sign, scale)
 
 
 class Huber(Loss):
