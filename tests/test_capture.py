@@ -13,9 +13,10 @@ import pytest
 from helpers import network, train_step
 
 import minidl
-from minidl import MSE, SGD, Backend, CaptureError, capture, disk, fit, to_numpy
+from minidl import MSE, SGD, Backend, CaptureError, Linear, capture, disk, fit, to_numpy
 from minidl.backend import Array
 from minidl.capture import MOST_RECORDINGS
+from minidl.capture.errors import reads_a_value
 from minidl.capture.graphs import WARM_UP, Graph
 from minidl.capture.state import State as CaptureState
 
@@ -321,6 +322,14 @@ class Playback(Graph):
         self._step = step
         super().__init__(step, CaptureState(state), *arrays)
 
+    @classmethod
+    def _copied(cls, x: Array) -> Array:
+        return x.copy()
+
+    @staticmethod
+    def _copy(x: Array, array: Array) -> None:
+        array[...] = x
+
     @contextmanager
     def _side_stream(self) -> Iterator[None]:
         yield
@@ -337,8 +346,8 @@ class Playback(Graph):
         with self._state.rates_as(self._rate_arrays):
             self._outputs = self._step(*self._inputs)
 
-    def _is_forbidden(self, error: BaseException) -> bool:
-        return isinstance(error, ZeroDivisionError)
+    def _refusal(self, error: BaseException) -> CaptureError | None:
+        return reads_a_value(error) if isinstance(error, ZeroDivisionError) else None
 
 
 def test_a_graph_takes_the_steps_that_it_is_told() -> None:
@@ -378,6 +387,85 @@ def test_a_graph_keeps_the_constants_that_it_has_recorded() -> None:
     del graph
     gc.collect()
     assert zero() is None
+
+
+def test_a_graph_keeps_more_constants_than_are_remembered() -> None:
+    """None is forgotten while a step is recorded."""
+    backend = minidl.get_backend("numpy")
+    x = backend.asarray([1.0])
+    made: list[weakref.ref[Array]] = []
+
+    def step(x: Array) -> Array:
+        for number in range(100):
+            array = minidl.backend.constant(1000 + number, (), x)
+            made.append(weakref.ref(array))
+            x = x + array
+        return x
+
+    graph = Playback(step, [Linear(1, 1, backend=backend)], (x,), ())
+    minidl.backend.constant(-1, (), x)  # after which the store forgets
+    gc.collect()
+    assert len({id(one()) for one in made}) == 100
+    assert all(one() is not None for one in made)
+    del graph
+    gc.collect()
+    assert all(one() is None for one in made)
+
+
+def test_nothing_holds_a_recorded_epoch_that_was_dropped(backend: Backend) -> None:
+    """Its memory is free at once, without a collection of garbage."""
+    model = network(backend, hidden=5)
+    epoch = minidl.Epoch(model, MSE(), SGD(model.parameters(), 0.01), disk(10, rng=0), 4)
+    gc.collect()
+    gc.disable()
+    try:
+        epoch(np.arange(10))
+        recordings = getattr(epoch._train, "_recordings", {}).values()
+        held = [weakref.ref(one) for one in (epoch, epoch._train, *recordings)]
+        del epoch, recordings
+        assert [one() for one in held] == [None] * len(held)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore"), True),
+        (RuntimeError("CUDA error: operation failed due to a previous error during capture"), True),
+        (
+            RuntimeError(
+                "Cannot copy between CPU and CUDA tensors during CUDA graph capture unless the "
+                "CPU tensor is pinned."
+            ),
+            True,
+        ),
+        (RuntimeError("I am capturing butterflies"), False),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (CaptureError("capture: CUDA error: operation not permitted when capturing"), False),
+        (NotImplementedError("during CUDA graph capture"), False),
+    ],
+)
+def test_what_torch_refuses_to_record(error: BaseException, refused: bool) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    from minidl.capture.torch_graph import TorchGraph
+
+    refusal = TorchGraph._refusal(object(), error)  # type: ignore[arg-type]
+    assert (refusal is not None) == refused
+
+
+def test_an_epoch_is_warmed_up_on_one_batch(backend: Backend) -> None:
+    """And on the last one, of another size."""
+    if not backend.name.startswith(("torch:cuda", "cupy")):
+        pytest.skip(f"{backend.name}: no CUDA graph is recorded, so nothing is warmed up")
+    model = network(backend, hidden=5)
+    sizes: list[int] = []
+    loss = MSE()
+    forward = loss.forward
+    loss.forward = lambda *arrays: (sizes.append(len(arrays[0])), forward(*arrays))[1]  # type: ignore
+    epoch = minidl.Epoch(model, loss, SGD(model.parameters(), 0.01), disk(50, rng=0), 8)
+    epoch(np.arange(50))
+    assert sizes == [8, 2] * WARM_UP + [8] * 6 + [2]
 
 
 def test_a_graph_of_a_step_that_binds_new_arrays() -> None:

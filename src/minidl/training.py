@@ -118,10 +118,9 @@ class Epoch:
             )
         x, target = data
         check_data("Epoch", x, target, batch_size)
-        self._backend = backend_of(x)
         self._samples = int(x.shape[0])
         self._batch_size = batch_size
-        self._state = (model, optimizer)
+        state = (model, optimizer)
 
         def step(batch: Array, x: Array, target: Array) -> Array:
             xp = namespace(x)
@@ -132,11 +131,15 @@ class Epoch:
             optimizer.step()
             return value
 
-        self._step = compiled(step, self._state) if capture == "compile" else step
+        if capture == "compile":
+            step = compiled(step, state)
+        # No method, with which the recording would hold this object that holds it: it would live
+        # on, with its memory on a GPU, until a collection of garbage.
+        batches = functools.partial(_train_on_batches, step, state, batch_size)
         self._train: Callable[[Array], Array] = (
-            functools.partial(self._batches, x=x, target=target)
+            functools.partial(batches, x=x, target=target)
             if capture == "off"
-            else record(self._batches, self._state, constants=data)
+            else record(batches, state, constants=data)
         )
 
     def __call__(self, order: np.ndarray[Any, Any]) -> Array:
@@ -149,21 +152,27 @@ class Epoch:
         sums = [self._train(order[i : i + size]) for i in starts]
         return sum(sums[1:], sums[0])
 
-    def _batches(self, order: Array, x: Array, target: Array) -> Array:
-        """Train on the samples that are named, and return the sum of the losses."""
-        if isinstance(order, np.ndarray):  # not recorded: a recording has made it its own
-            order = self._backend.asarray(order)
-        full, rest = divmod(order.shape[0], self._batch_size)
-        total = None
-        if full:
-            rows = namespace(order).reshape(
-                order[: full * self._batch_size], (full, self._batch_size)
-            )
-            total = sum_over_rows(lambda row: self._step(row, x, target), self._state, rows)
-        if rest:
-            last = self._step(order[full * self._batch_size :], x, target)
-            total = last if total is None else total + last
-        return total
+
+def _train_on_batches(
+    step: Callable[[Array, Array, Array], Array],
+    state: tuple[Module, Optimizer],
+    batch_size: int,
+    order: Array,
+    x: Array,
+    target: Array,
+) -> Array:
+    """Take a step on each batch of the samples that are named, and return the sum of the losses."""
+    if isinstance(order, np.ndarray):  # not recorded: a recording has made it its own
+        order = backend_of(x).asarray(order)
+    full, rest = divmod(order.shape[0], batch_size)
+    total = None
+    if full:
+        rows = namespace(order).reshape(order[: full * batch_size], (full, batch_size))
+        total = sum_over_rows(lambda row: step(row, x, target), state, rows)
+    if rest:
+        last = step(order[full * batch_size :], x, target)
+        total = last if total is None else total + last
+    return total
 
 
 def fit(

@@ -24,8 +24,9 @@ import numpy as np
 
 from minidl.backend import Array
 from minidl.capture.errors import CaptureError
+from minidl.capture.rows import sum_over_rows
 from minidl.capture.state import State
-from minidl.capture.traces import Compiled, Trace, check_compiler, scan
+from minidl.capture.traces import Compiled, Trace, check_compiler
 from minidl.nn.checks import check_place
 from minidl.nn.module import Module
 from minidl.optim import Optimizer
@@ -89,25 +90,6 @@ def compiled(step: Step, state: Iterable[Module | Optimizer]) -> Step:
     return _Captured(step, cells, (), lambda step, state, inputs, _: Compiled(step, state, inputs))
 
 
-def sum_over_rows(step: Step, state: Iterable[Module | Optimizer], rows: Array) -> Array:
-    """The sum of `step(row)` over the rows of a matrix: a loop that can be recorded.
-
-    In a trace of JAX it is a `jax.lax.scan`, so that the step is compiled once for all rows.
-    """
-    if type(rows).__module__.startswith("jax") and _is_traced(rows):
-        return scan(step, State(state), rows)
-    total = step(rows[0, ...])
-    for index in range(1, rows.shape[0]):
-        total = total + step(rows[index, ...])
-    return total
-
-
-def _is_traced(x: Array) -> bool:
-    import jax
-
-    return isinstance(x, jax.core.Tracer)
-
-
 class _Captured:
     """A step with its recordings, by the inputs' shapes and dtypes."""
 
@@ -147,17 +129,18 @@ def _record(
     if backend.library == "jax":
         return Trace(step, state, constants)
     inputs = tuple(backend.asarray(x) if _is_host_index(x) else x for x in inputs)
-    from minidl.capture.graphs import CuPyGraph, TorchGraph
-
     if backend.library == "torch":
+        from minidl.capture.torch_graph import TorchGraph
+
         return TorchGraph(step, state, inputs, constants)
+    from minidl.backend.cublas import NoProductError
+    from minidl.capture.cupy_graph import CuPyGraph
+
     try:
         return CuPyGraph(step, state, inputs, constants)
-    except CaptureError:
-        raise
-    except Exception as error:  # whatever CUDA or cuBLAS throws: eager steps work all the same
+    except NoProductError as error:
         warnings.warn(
-            f"capture: CuPy could not record the step, which runs eagerly: {error!r}",
+            f"capture: CuPy cannot record a step without cuBLAS, so it runs eagerly: {error}",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -173,7 +156,7 @@ def _with(step: Step, constants: tuple[Array, ...], *inputs: Array) -> Any:
 
 
 class _Eager:
-    """In the place of a recording that failed."""
+    """In the place of a recording that is not possible."""
 
     def __init__(self, step: Step, constants: tuple[Array, ...]) -> None:
         self._step = step

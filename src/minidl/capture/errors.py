@@ -9,9 +9,22 @@ class CaptureError(RuntimeError):
 
 def reads_a_value(error: BaseException) -> CaptureError:
     """The error for a step that asks for the value of an array, from the library's own."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return CaptureError(
         "capture: expected a step that leaves its arrays on the device, got one that reads a value "
-        "(float, int, bool, .item(), to_numpy, printing) or depends on one; return the array and "
-        f"read it after the call, or train with capture='off' ({type(error).__name__}: {first})"
+        "(float, int, bool, .item(), to_numpy, printing), depends on one, or copies from the host; "
+        "return the array and read it after the call, or train with capture='off' "
+        f"({_first_line(error)})"
     )
+
+
+def uses_cublas(error: BaseException) -> CaptureError:
+    """The error for a step with a product of CuPy's own."""
+    return CaptureError(
+        "capture: expected a step whose matrix products are minidl.backend.matmul(a, b), got one "
+        f"that calls cuBLAS in another way (a @ b), which CuPy cannot record ({_first_line(error)})"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}"

@@ -1,22 +1,30 @@
-"""CUDA graphs: the kernels of a step, recorded with their addresses and launched as one."""
+"""CUDA graphs: the kernels of a step, recorded with their addresses and launched as one.
+
+What the libraries have in common; `torch_graph` and `cupy_graph` have what differs.
+"""
 
 from __future__ import annotations
 
-import importlib
+import gc
 import operator
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, constants, namespace, product
-from minidl.capture.errors import reads_a_value
+from minidl.backend import Array, fill, keep_constants
+from minidl.capture.errors import CaptureError
+from minidl.capture.rows import first_row_only
 from minidl.capture.state import State
 
 WARM_UP = 3
 """Steps before the recording, in which libraries make handles, choose kernels and allocate."""
+
+one_at_a_time = threading.RLock()
+"""Held by the thread that records."""
 
 
 class Graph(ABC):
@@ -33,54 +41,84 @@ class Graph(ABC):
         inputs: tuple[Array, ...],
         fixed: tuple[Array, ...],
     ) -> None:
-        backend = state.backend
         self._state = state
+        self._backend = state.backend
+        with one_at_a_time, _collector_off(), self._backend.active():
+            self._record(step, inputs, fixed)
+
+    def _record(
+        self, step: Callable[..., Any], inputs: tuple[Array, ...], fixed: tuple[Array, ...]
+    ) -> None:
+        state = self._state
         before = state.get()
-        values = [_copy(array) for array in before]
-        self._inputs = [_copy(x) for x in inputs]
+        values = [self._copied(array) for array in before]
+        self._inputs = [self._copied(x) for x in inputs]
         self._rates = [float(rate) for rate in state.rates()]
-        self._rate_arrays = [backend.asarray(rate) for rate in self._rates]
+        self._rate_arrays = [self._backend.asarray(rate) for rate in self._rates]
         try:
-            with ExitStack() as stack:
-                stack.enter_context(state.rates_as(self._rate_arrays))
-                stack.enter_context(self._side_stream())
-                for _ in range(WARM_UP):
+            with state.rates_as(self._rate_arrays), keep_constants() as constants:
+                # What the first step makes to stay, such as constants, is no part of the recording.
+                with first_row_only():
                     step(*self._inputs, *fixed)
-                self._arrays = state.get()  # the optimizer may have made them views of its vector
-                _write(values, self._arrays)
-                with self._recording():
-                    self._outputs = step(*self._inputs, *fixed)
-                    after = state.get()
-                    state.put(self._arrays)
-                    for array, new in zip(self._arrays, after, strict=True):
-                        if new is not array:  # the step has bound a new array
-                            array[...] = new
+                with self._side_stream():
+                    with first_row_only():
+                        for _ in range(WARM_UP - 1):
+                            step(*self._inputs, *fixed)
+                    self._arrays = state.get()  # views of the optimizer's vector, perhaps
+                    self._write(values, self._arrays)
+                    with self._recording():
+                        self._outputs = step(*self._inputs, *fixed)
+                        self._write_back()
         except BaseException as error:
             state.put(before)
             state.forget()
-            _write(values, before)
-            if self._is_forbidden(error):
-                raise reads_a_value(error) from error
-            raise
-        self._held = (fixed, constants())  # their addresses are recorded: they must live on
+            self._write(values, before)
+            refusal = self._refusal(error)
+            if refusal is None:
+                raise
+            raise refusal from error
+        self._held = fixed, constants  # their addresses are recorded: they must live on
         state.forget()  # what the modules saved is memory of the recording
+
+    def _write(self, values: list[Array], arrays: list[Array]) -> None:
+        for array, value in zip(arrays, values, strict=True):
+            self._copy(value, array)
+
+    def _write_back(self) -> None:
+        """Copy what the step has bound anew to the arrays that it found."""
+        after = self._state.get()
+        self._state.put(self._arrays)
+        for array, new in zip(self._arrays, after, strict=True):
+            if new is not array:
+                array[...] = new
 
     def is_valid(self) -> bool:
         """Whether the parameters still hold the arrays whose addresses were recorded."""
         return all(map(operator.is_, self._state.get(), self._arrays))
 
     def __call__(self, *inputs: Array) -> Any:
-        backend = self._state.backend
-        inputs = tuple(backend.asarray(x) if isinstance(x, np.ndarray) else x for x in inputs)
-        _write(inputs, self._inputs)
-        rates = self._state.rates()
-        if rates != self._rates:
-            _write(rates, self._rate_arrays)
-            self._rates = rates
-        self._launch()
-        if isinstance(self._outputs, tuple):
-            return tuple(_copy(output) for output in self._outputs)
-        return None if self._outputs is None else _copy(self._outputs)
+        with self._backend.active():
+            for array, x in zip(self._inputs, inputs, strict=True):
+                self._copy(self._backend.asarray(x) if isinstance(x, np.ndarray) else x, array)
+            rates = self._state.rates()
+            if rates != self._rates:
+                for array, rate in zip(self._rate_arrays, rates, strict=True):
+                    fill(array, rate)
+                self._rates = rates
+            self._launch()
+            if isinstance(self._outputs, tuple):
+                return tuple(self._copied(output) for output in self._outputs)
+            return None if self._outputs is None else self._copied(self._outputs)
+
+    @classmethod
+    @abstractmethod
+    def _copied(cls, x: Array) -> Array:
+        """A copy of an array, made on the current stream."""
+
+    @staticmethod
+    @abstractmethod
+    def _copy(x: Array, array: Array) -> None:
+        """Copy the elements of `x` to an array of its shape, on the current stream."""
 
     @abstractmethod
     def _side_stream(self) -> AbstractContextManager[object]:
@@ -96,86 +134,18 @@ class Graph(ABC):
         """Do what was recorded, on the current stream."""
 
     @abstractmethod
-    def _is_forbidden(self, error: BaseException) -> bool:
-        """Whether the library complains of something that cannot be recorded."""
+    def _refusal(self, error: BaseException) -> CaptureError | None:
+        """What to say if the library complains of something that cannot be recorded."""
 
 
-class TorchGraph(Graph):
-    """A `torch.cuda.CUDAGraph`, with a stream of its own: recordings that share one share the
-    workspace of cuBLAS, and the end of one can break the other."""
-
-    @contextmanager
-    def _side_stream(self) -> Any:
-        torch = importlib.import_module("torch")
-        device = self._state.backend.device
-        self._stream = torch.cuda.Stream(device)
-        current = torch.cuda.current_stream(device)
-        self._stream.wait_stream(current)
-        try:
-            with torch.cuda.stream(self._stream):
-                yield
-        finally:
-            current.wait_stream(self._stream)
-
-    @contextmanager
-    def _recording(self) -> Any:
-        torch = importlib.import_module("torch")
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-            yield
-
-    def _launch(self) -> None:
-        self._graph.replay()
-
-    def _is_forbidden(self, error: BaseException) -> bool:
-        return isinstance(error, RuntimeError) and "captur" in str(error)
-
-
-class CuPyGraph(Graph):
-    """A graph of CuPy, whose temporary arrays come from a memory pool of its own and whose
-    products are recordable ones."""
-
-    @contextmanager
-    def _side_stream(self) -> Any:
-        import cupy
-
-        from minidl.backend.cublas import RecordableProduct
-
-        current = cupy.cuda.get_current_stream()
-        self._stream = cupy.cuda.Stream(non_blocking=True)
-        self._stream.wait_event(current.record())
-        self._pool = cupy.cuda.MemoryPool()
-        with (
-            self._stream,
-            cupy.cuda.using_allocator(self._pool.malloc),
-            product(RecordableProduct(self._stream)) as self._product,
-        ):
-            yield
-        current.wait_event(self._stream.record())
-
-    @contextmanager
-    def _recording(self) -> Any:
-        self._stream.synchronize()
-        self._stream.begin_capture()
-        try:
-            yield
-        except BaseException:
-            with suppress(Exception):  # the recording is broken, which is known already
-                self._stream.end_capture()
-            raise
-        self._graph = self._stream.end_capture()
-
-    def _launch(self) -> None:
-        self._graph.launch()
-
-    def _is_forbidden(self, error: BaseException) -> bool:
-        return type(error).__name__ == "CUDARuntimeError" and "StreamCapture" in str(error)
-
-
-def _copy(x: Array) -> Array:
-    return namespace(x).asarray(x, copy=True)
-
-
-def _write(values: Any, arrays: Any) -> None:
-    for array, value in zip(arrays, values, strict=True):
-        array[...] = value
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """A block in which no garbage is collected: its end may wait for the device, which breaks a
+    recording."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -27,24 +27,25 @@ class Trace:
         import jax
 
         self._jax = jax
-        self._step = step
         self._state = state
         self._constants = constants
         self._left: list[Array] = []
-        self._traced = False
-        self._compiled = jax.jit(self._trace, donate_argnums=0)
+        self._traces = traces = [0]
+
+        def call(
+            arrays: list[Array], rates: list[Array], inputs: tuple[Array, ...]
+        ) -> tuple[list[Array], Any]:
+            traces[0] += 1
+            with state.rates_as(rates):
+                state.put(arrays)
+                outputs = step(*inputs)
+                return state.get(), outputs
+
+        # no method: the compiled function would hold this object, which holds it
+        self._compiled = jax.jit(call, donate_argnums=0)
 
     def is_valid(self) -> bool:
         return True
-
-    def _trace(
-        self, arrays: list[Array], rates: list[Array], inputs: tuple[Array, ...]
-    ) -> tuple[list[Array], Any]:
-        self._traced = True
-        with self._state.rates_as(rates):
-            self._state.put(arrays)
-            outputs = self._step(*inputs)
-            return self._state.get(), outputs
 
     def __call__(self, *inputs: Array) -> Any:
         before = self._state.get()
@@ -74,9 +75,9 @@ class Trace:
             raise
         self._state.put(after)
         self._left = after
-        if self._traced:
+        if self._traces[0]:
             self._state.forget()
-            self._traced = False
+            self._traces[0] = 0
         return outputs
 
 
