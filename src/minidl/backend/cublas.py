@@ -34,14 +34,14 @@ class RecordableProduct:
     """`a @ b` on one stream, for CuPy arrays of float32 or float64. `b` is a matrix; `a` is one,
     a vector, or matrices along leading dimensions.
 
-    The stream's device must be the current one. A recording of its products must keep its
-    workspace, and may `close` it.
+    The stream's device must be the current one, and the stream must wait for the current one. A
+    recording of its products must keep its workspace, and may `close` it.
 
     Args:
         stream: The `cupy.cuda.Stream` on which it works.
 
     Attributes:
-        workspace: The memory that cuBLAS may use, from the current allocator.
+        workspace: The memory that cuBLAS may use.
 
     Raises:
         NoProductError: if cuBLAS cannot be found.

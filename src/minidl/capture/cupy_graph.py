@@ -47,10 +47,10 @@ class CuPyGraph(Graph):
         self._memory = Memory(self._backend)
         try:
             with (
-                self._stream,
-                cupy.cuda.using_allocator(self._memory.pool.malloc),
                 closing(RecordableProduct(self._stream)) as recordable,
                 product(recordable),
+                self._stream,
+                cupy.cuda.using_allocator(self._memory.pool.malloc),
             ):
                 self._workspace = recordable.workspace
                 yield
