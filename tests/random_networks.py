@@ -32,6 +32,7 @@ class RandomTraining:
         self._backend = backend
         self.width, self.classes = (int(size) for size in self._rng.integers(1, 9, 2))
         self.kind = str(self._rng.choice(["floats", "images", "indices"]))
+        self.length = int(self._rng.integers(1, 4))  # of an image or of a row of indices
         with minidl.use_backend(backend):
             self.model = Sequential(*self._first(), *self._blocks(), self._linear(self.classes))
         self.loss, targets = self._loss()
@@ -74,7 +75,6 @@ class RandomTraining:
         if self.kind == "floats":
             self.features = self.width
             return []
-        self.length = int(self._rng.integers(1, 4))
         features, self.width = self.width, self.width * self.length
         self.features = features
         if self.kind == "images":
@@ -138,9 +138,11 @@ class RandomTraining:
 
     def _batch(self, size: int, targets: str, weighted: bool) -> tuple[Array, ...]:
         rng = self._rng
-        shape = (size, self.features) if self.kind == "floats" else (size, self.length)
-        if self.kind == "images":
-            shape = (*shape, self.features)
+        shape: tuple[int, ...] = {
+            "floats": (size, self.features),
+            "images": (size, self.length, self.features),
+            "indices": (size, self.length),
+        }[self.kind]
         x = rng.integers(5, size=shape) if self.kind == "indices" else rng.normal(size=shape)
         target: Host
         if targets == "indices":

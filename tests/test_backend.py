@@ -14,7 +14,16 @@ from helpers import assert_close
 
 import minidl
 from minidl import Backend, BackendError, Linear, available_backends, get_backend, to_numpy
-from minidl.backend import UnusableBackendError, backend_of, namespace, selection, use_backend
+from minidl.backend import (
+    UnusableBackendError,
+    backend_of,
+    fill,
+    is_writeable,
+    namespace,
+    selection,
+    use_backend,
+    zeroed,
+)
 from minidl.backend.libraries import Torch
 
 
@@ -235,3 +244,20 @@ def test_a_second_gpu_keeps_its_number() -> None:
     assert Torch.place_of(Tensor()) == "cuda:1"
     Tensor.device.index = 0
     assert Torch.place_of(Tensor()) == "cuda"
+
+
+def test_fill_and_zeroed(backend: Backend) -> None:
+    """In place, also an array of no dimensions and a view."""
+    whole = backend.asarray([[1.0, 2.0], [3.0, 4.0]])
+    scalar = backend.asarray(5.0)
+    if not is_writeable(whole):
+        zero = zeroed(whole)
+        assert_close(zero, np.zeros((2, 2)), backend)
+        assert_close(whole, [[1, 2], [3, 4]], backend)
+        return
+    fill(whole[0, ...], 0.5)
+    fill(scalar, -2)
+    assert_close(whole, [[0.5, 0.5], [3, 4]], backend)
+    assert_close(scalar, -2, backend)
+    assert zeroed(whole) is whole
+    assert_close(whole, np.zeros((2, 2)), backend)

@@ -143,6 +143,33 @@ def test_a_step_that_reads_a_value(backend: Backend) -> None:
     run.step(*batch)  # and the model still trains
 
 
+def test_after_a_failed_recording_the_memory_of_torch_is_its_own_again() -> None:
+    torch: Any = pytest.importorskip("torch", reason="torch is not installed")
+    try:
+        backend = minidl.get_backend("torch:cuda")
+    except minidl.BackendError as error:
+        pytest.skip(str(error))
+    if tuple(int(number) for number in torch.__version__.split(".")[:2]) < (2, 13):
+        pytest.skip("torch before 2.13 does not tell its allocator that a recording has failed")
+    batch = disk(500, rng=0, backend=backend)
+    for _ in range(3):
+        run = Run(backend, False)
+
+        def step(x: Array, target: Array, run: Run = run) -> Array:
+            value = run.step(x, target)
+            return value if float(value) > 0 else x
+
+        with pytest.raises(CaptureError):
+            capture(step, [run.model, run.optimizer])(*batch)
+        large = torch.ones(2**24, device="cuda")
+        del large
+        torch.cuda.empty_cache()  # which fails while the allocator believes in a recording
+        recorded = Run(backend, True)
+        recorded.step(*batch)
+        run.step(*batch)
+        assert_same(recorded, run)
+
+
 def test_an_error_in_the_step_leaves_the_state(backend: Backend) -> None:
     run = Run(backend, True)
     before = run.arrays()

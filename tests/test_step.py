@@ -71,6 +71,21 @@ def cupy_waits_not() -> Iterator[None]:
             fakecupy.trace(False)
 
 
+def test_the_shut_way_is_shut(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that is read is seen, or the tests that want none would show nothing."""
+    x = backend.asarray([1.0, -1.0])
+    with (
+        pytest.raises((RuntimeError, TypeError, AssertionError)),
+        way_to_the_host_shut(backend, monkeypatch),
+    ):
+        float(x[0])
+    if backend.library == "cupy" and "fakecupy" in sys.modules:
+        with pytest.raises(AssertionError), way_to_the_host_shut(backend, monkeypatch):
+            backend.xp.asarray([1.0])  # no wait, but a copy from the host
+    monkeypatch.undo()
+    assert float(x[0]) == 1  # and it is open again
+
+
 def test_nothing_is_read_back(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     model = network(backend, hidden=3)
     optimizer = SGD(model.parameters(), 0.01)
