@@ -38,7 +38,7 @@ class RandomTraining:
         self.loss, targets = self._loss()
         kind, options = RULES[self._rng.integers(len(RULES))]
         if kind is not minidl.SGD:
-            # A gradient that is 0 but for rounding, such as that of a bias before BatchNorm1d, would
+            # A gradient that is 0 but for rounding, as that of a bias before BatchNorm1d, would
             # be noise after a division by a smaller one.
             options = {**options, "eps": 0.01}
         self.clips = bool(self._rng.random() < 0.3)
