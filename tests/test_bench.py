@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import re
@@ -14,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minidl
 from bench import floor, machine, plans
 from bench.contestants import CONTESTANTS, Entry
+from bench.contestants.devices import peak_bytes
 from bench.process import Worker, WorkerError
 from bench.report import compare, targets_table, write
 from bench.report.compare import verdict
@@ -87,6 +90,32 @@ def test_the_work_is_counted() -> None:
     assert Work(1, 1).operations == forward + weights + hidden
     assert Work(1, 10).operations == 10 * Work(1, 1).operations
     assert Work(50, 10).reference() != Work(50, 10).reference(RELU)
+
+
+def test_the_memory_of_recordings_is_counted() -> None:
+    """CuPy's recordings take theirs from pools of their own."""
+    try:
+        backend = minidl.get_backend("cupy")
+    except minidl.BackendError as error:
+        pytest.skip(str(error))
+    from minidl.backend.cublas import _WORKSPACE
+
+    cupy: Any = importlib.import_module("cupy")
+
+    def held() -> int:
+        size = peak_bytes("cupy")
+        assert size is not None
+        return size
+
+    before = held()
+    pool = cupy.cuda.MemoryPool()
+    block = pool.malloc(2**20)
+    by_hand = held() - before
+    assert by_hand == block.mem.size
+    model = minidl.Linear(2, 2, backend=backend)
+    record = minidl.capture(lambda x: model(x), [model])
+    record(backend.asarray([[1.0, 2.0]]))
+    assert held() - before - by_hand > _WORKSPACE
 
 
 def test_a_wrong_loss_is_found() -> None:
