@@ -18,13 +18,14 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import machine, plans
+from bench.arguments import Parser
 from bench.contestants import BY_NAME, CONTESTANTS
 from bench.contestants.registry import Device
 from bench.report import compare, targets_table, text_table, write
 from bench.report.table import Table, floor_text, groups_text, missing_table
 from bench.results import Report, ReportError
 from bench.runner import Plan, measure
-from bench.terminal import Parser, show_table
+from bench.terminal import show_table
 from minidl.app.folder import FolderError, new_folder
 
 REPORTS = Path(__file__).with_name("reports")
