@@ -270,8 +270,8 @@ def test_the_benchmark_is_judged_by_its_report(tmp_path: Path) -> None:
     broken = Row("b", "", "peer", "failed", "it broke")
     missing = Row("c", "", "peer", "unavailable", "no GPU")
     for rows, verdict in (
-        ([timed, missing], "ok: 1 times at 1 points"),
-        ([timed, broken], "fault: 1 times at 1 points, 1 failed, first b at width 1, batch 2, "),
+        ([timed, missing], "ok: points 1, timings 1"),
+        ([timed, broken], "fault: points 1, timings 1, 1 failed, first b at width 1, batch 2, "),
         ([missing], "skipped: no GPU"),
     ):
         report = Report("", "a", {}, [Point(1, 2, 4, "gpu", None, rows)])

@@ -38,7 +38,7 @@ def judge(folder: Path) -> str:
     rows = [(point, row) for point in report.points for row in (*point.rows, *point.repeated)]
     broken = [(point, row) for point, row in rows if row.status == "failed"]
     timed = sum(bool(row.rounds) for _, row in rows)
-    counted = f"{timed} times at {len(report.points)} points"
+    counted = f"points {len(report.points)}, timings {timed}"
     if broken:
         point, row = broken[0]
         first = f"{row.contestant} at {point.label}: {row.reason}"
