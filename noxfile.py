@@ -21,7 +21,13 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 CONSTRAINTS = Path("constraints.txt").resolve()
 
 CPU = ("numpy", "array_api_strict", "torch", "jax")
-GPU = ("torch:cuda", "cupy")
+GPU = ("torch:cuda", "cupy", "jax:gpu")
+
+JAX_ON_GPU = {
+    "JAX_PLATFORMS": "cuda",  # fails where JAX would fall back to the CPU
+    "JAX_DEFAULT_MATMUL_PRECISION": "highest",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
 
 
 def group(*names: str) -> Sequence[str]:
@@ -40,11 +46,11 @@ def oldest(name: str) -> str:
     raise ValueError(f"{name} is not among the dependencies")
 
 
-def cupy_extra() -> str:
-    """The extra with the CuPy for this machine's driver."""
+def cuda() -> int:
+    """The CUDA that this machine's driver runs: 12, or 13 and what is newer."""
     shown = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"CUDA Version: (\d+)", shown)
-    return "cupy-cuda12x" if found and int(found[1]) < 13 else "cupy-cuda13x"
+    return 12 if found and int(found[1]) < 13 else 13
 
 
 def skip_without_gpu(session: nox.Session, backend: str) -> None:
@@ -61,7 +67,11 @@ def requirements(backend: str) -> list[str]:
     """What the tests of a backend install: beside NumPy no library but its own, so that none can
     help out unseen."""
     libraries = {"torch": "torch", "torch:cuda": "torch", "jax": "jax"}
-    extra = cupy_extra() if backend == "cupy" else libraries.get(backend)
+    extra = libraries.get(backend)
+    if backend == "cupy":
+        extra = f"cupy-cuda{cuda()}x"
+    elif backend == "jax:gpu":
+        extra = f"jax-cuda{cuda()}"
     strict = group("strict") if backend == "array_api_strict" else ()
     return [f".[cli,{extra}]" if extra else ".[cli]", *strict, *group("tests")]
 
@@ -80,6 +90,9 @@ def tests(session: nox.Session, backend: str) -> None:
         session.env["PIP_CONSTRAINT"] = str(CONSTRAINTS)
     session.install(*requirements(backend))
     names = [backend]
+    if backend == "jax:gpu":
+        names = ["jax"]
+        session.env.update(JAX_ON_GPU)
     if backend == "array_api_strict":
         names.append("array_api_strict:device1")
     session.env["MINIDL_REQUIRE"] = ",".join(names)
@@ -107,6 +120,15 @@ def bench(session: nox.Session) -> None:
     session.env["PIP_CONSTRAINT"] = str(CONSTRAINTS)
     session.install(".[cli,torch,jax]", *group("bench", "strict"))
     session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session(default=False)
+def gpu_day(session: nox.Session) -> None:
+    """Run all that needs a GPU, in 30 minutes: `nox -s gpu_day -- OUT`."""
+    skip_without_gpu(session, "gpu_day")
+    extras = f"cli,torch,jax-cuda{cuda()},cupy-cuda{cuda()}x"
+    session.install(f".[{extras}]", *group("tests", "bench"))
+    session.run("python", "-m", "bench.gpu_day", *session.posargs)
 
 
 @nox.session(default=False)

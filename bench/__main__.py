@@ -1,5 +1,7 @@
 """`python -m bench`: the time of a training step, and `python -m bench compare A B`.
 
+A report is written after each point, so what was measured is kept if the rest is interrupted.
+
 Exit codes: 0 done; 1 interrupted, or nothing was timed; 2 wrong usage.
 """
 
@@ -8,20 +10,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from bench import machine, plans
+from bench.arguments import Parser
 from bench.contestants import BY_NAME, CONTESTANTS
 from bench.contestants.registry import Device
 from bench.report import compare, targets_table, text_table, write
-from bench.report.table import Table, floor_text, missing_table
+from bench.report.table import Table, floor_text, groups_text, missing_table
 from bench.results import Report, ReportError
 from bench.runner import Plan, measure
-from bench.terminal import Parser, show_table
+from bench.terminal import show_table
 from minidl.app.folder import FolderError, new_folder
 
 REPORTS = Path(__file__).with_name("reports")
@@ -54,6 +58,9 @@ def _measure(arguments: list[str]) -> None:
     else:
         sizes = (options.width, options.batch_size)
         todo = plans.sweep(entries, device, *sizes, options.threads, options.rounds)
+    if device == "gpu":
+        memory = machine.device_memory()
+        todo = [replace(plan, baseline=baseline, memory=memory) for plan in todo]
     to_stdout = options.json is not None and str(options.json) == "-"
     console = Console(stderr=to_stdout)
     out: Path | None = options.out
@@ -62,10 +69,14 @@ def _measure(arguments: list[str]) -> None:
         name = "quick" if options.quick else device
         out = REPORTS / f"{created:%Y%m%d-%H%M%S}-{name}"
 
-    with new_folder(out) if out is not None else nullcontext() as folder:
-        report = _run(todo, baseline, created)
-        if folder is not None:
-            write(report, folder)
+    report = Report(f"{created:%Y-%m-%d %H:%M} UTC", baseline, machine.describe(), [])
+    try:
+        _run(todo, report, out)
+    except KeyboardInterrupt:
+        if out is None or not out.exists():
+            raise
+        print(f"bench: interrupted, what was measured before is in {out}", file=sys.stderr)
+        sys.exit(1)
     if to_stdout:
         print(report.to_json(), end="")
     elif options.json is not None:
@@ -78,11 +89,22 @@ def _measure(arguments: list[str]) -> None:
         sys.exit(1)
 
 
-def _run(todo: list[Plan], baseline: str, created: datetime) -> Report:
+def _run(todo: list[Plan], report: Report, out: Path | None) -> None:
+    """Measure the points, and write the report anew after each."""
+    if out is not None:
+        with new_folder(out):  # now, so that an unwritable place is found before the work
+            pass
     console = Console(stderr=True)
-    with console.status("starts") if console.is_terminal else nullcontext() as status:
-        points = [measure(plan, status.update if status else _say) for plan in todo]
-    return Report(f"{created:%Y-%m-%d %H:%M} UTC", baseline, machine.describe(), points)
+    try:
+        with console.status("starts") if console.is_terminal else nullcontext() as status:
+            for plan in todo:
+                report.points.append(measure(plan, status.update if status else _say))
+                if out is not None:
+                    write(report, out)
+    finally:
+        if out is not None:
+            with suppress(OSError):  # it is not empty
+                out.rmdir()
 
 
 def _say(line: str) -> None:
@@ -155,6 +177,8 @@ def _show(report: Report, console: Console) -> None:
     for point in report.points:
         _print(text_table(point, report.baseline), console, point.label)
         console.print(floor_text(point))
+        if groups := groups_text(point, report.baseline):
+            console.print(groups)
         if len(missing := missing_table(point)) > 1:
             _print(missing, console)
     if len(targets := targets_table(report)) > 1:

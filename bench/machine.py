@@ -1,4 +1,4 @@
-"""What the benchmark ran on: the machine, and the commit that it measured."""
+"""What the benchmark runs on: the machine, and the commit that it measures."""
 
 from __future__ import annotations
 
@@ -37,6 +37,14 @@ def _cpu() -> str:
 def _gpu() -> str:
     text = _output("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
     return text.replace("\n", "; ") or "none"
+
+
+def device_memory() -> int | None:
+    """The bytes of memory of the GPU, of the smallest if there are several; None if nvidia-smi
+    is not there or does not know."""
+    text = _output("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+    sizes = text.split()
+    return 2**20 * min(map(int, sizes)) if sizes and all(map(str.isdecimal, sizes)) else None
 
 
 def _commit() -> str:

@@ -66,6 +66,7 @@ class Worker:
             self._process.kill()
 
         timer = threading.Timer(self.timeout, end)
+        timer.daemon = True  # an interrupt before its end must not wait for it
         timer.start()
         try:
             assert self._process.stdin is not None

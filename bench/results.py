@@ -33,6 +33,7 @@ class Row:
         host_bytes: The peak resident memory of its process.
         device_bytes: The peak memory on the GPU.
         thread_pools: The libraries with threads in its process, the BLAS with its kernels.
+        group: Which contestants it took turns with, where memory does not hold all at once.
     """
 
     contestant: str
@@ -52,6 +53,7 @@ class Row:
     device_bytes: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     thread_pools: list[dict[str, str]] = field(default_factory=list)
+    group: int = 0
 
     @property
     def median(self) -> float:
@@ -88,7 +90,12 @@ class Floor:
 
 @dataclass
 class Point:
-    """One size of the work on one number of threads. The floor is None if it was not measured."""
+    """One size of the work on one number of threads. The floor is None if it was not measured.
+
+    Attributes:
+        rows: The contestants, each once.
+        repeated: The baseline in the groups after its first.
+    """
 
     width: int
     batch_size: int
@@ -96,6 +103,7 @@ class Point:
     device: Literal["cpu", "gpu"]
     floor: Floor | None
     rows: list[Row]
+    repeated: list[Row] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -118,11 +126,15 @@ class Point:
         return next((row for row in self.timed() if row.contestant == contestant), None)
 
     def ratios(self, contestant: str, baseline: str) -> list[float]:
-        """The contestant's time by the baseline's, round by round; empty if one has no times."""
-        mine, other = self.row(contestant), self.row(baseline)
-        if mine is None or other is None:
+        """The contestant's time by the baseline's, round by round; empty if one has no times, or
+        if they did not take turns."""
+        mine = self.row(contestant)
+        if mine is None:
             return []
-        return [a / b for a, b in zip(mine.rounds, other.rounds, strict=True)]
+        for other in (*self.rows, *self.repeated):
+            if (other.contestant, other.group) == (baseline, mine.group) and other.rounds:
+                return [a / b for a, b in zip(mine.rounds, other.rounds, strict=True)]
+        return []
 
 
 @dataclass

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from bench.contestants.registry import Device, Entry
+from bench.contestants.registry import NUMPY_BY_HAND, Device, Entry
 from bench.process import Worker, WorkerError
 from bench.results import Floor, Point, Row
 from bench.work import CHECKED_EPOCHS, STEPS_PER_EPOCH, TOLERANCE, Work
@@ -24,6 +24,8 @@ class Plan:
 
     Attributes:
         entries: The contestants.
+        baseline: The contestant that the others are divided by, which is in every group.
+        memory: Bytes that the contestants may hold at once; None for any number.
         threads: How many threads and cores each may use.
         rounds: How often each is timed.
         least_seconds: How long a round of one contestant takes at least.
@@ -34,6 +36,8 @@ class Plan:
     width: int
     batch_size: int
     entries: Sequence[Entry]
+    baseline: str = NUMPY_BY_HAND
+    memory: int | None = None
     threads: int = 1
     device: Device = "cpu"
     rounds: int = 15
@@ -47,16 +51,65 @@ def measure(plan: Plan, say: Say) -> Point:
     work = Work(plan.width, plan.batch_size)
     floor = _floor(plan, work) if plan.floor else None
     point = Point(plan.width, plan.batch_size, plan.threads, plan.device, floor, rows=[])
-    references: dict[tuple[str, ...], float] = {}
-    with ExitStack() as stack:
-        # torch finds nothing compiled by an earlier run
-        cache = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-        running: list[tuple[Row, Worker]] = []
+    need, memory = work.device_bytes, plan.memory
+    if memory is not None and need > memory:
+        sizes = [f"{size / 2**30:.1f} GiB" for size in (need, memory)]
+        reason = f"needs about {sizes[0]} of the GPU's memory, which is {sizes[1]}"
         for entry in plan.entries:
-            say(f"{point.label}: opens {entry.name}")
-            row = Row(entry.name, entry.library, entry.kind)
+            row = Row(entry.name, entry.library, entry.kind, "unavailable", reason)
             point.rows.append(row)
+        return point
+
+    def tell(line: str) -> None:
+        say(f"{point.label}: {line}")
+
+    references: dict[tuple[str, ...], float] = {}
+    # torch finds nothing compiled by an earlier run
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        for group, entries in enumerate(groups(plan.entries, plan.baseline, need, memory)):
+            for row in _measure_group(entries, plan, work, references, tell):
+                row.group = group
+                known = any(other.contestant == row.contestant for other in point.rows)
+                (point.repeated if known else point.rows).append(row)
+    return point
+
+
+def groups(
+    entries: Sequence[Entry], baseline: str, need: int, memory: int | None
+) -> list[list[Entry]]:
+    """The contestants that are held open at once: all, or as many as fit into the memory.
+
+    The baseline is in every group, unless the memory holds only one contestant at once.
+
+    Args:
+        need: The bytes of each contestant, at most `memory`.
+        memory: The bytes there are; None for any number.
+    """
+    most = len(entries) if memory is None else memory // need
+    if most >= len(entries):
+        return [list(entries)]
+    everywhere = [entry for entry in entries if entry.name == baseline and most > 1]
+    others = [entry for entry in entries if entry not in everywhere]
+    size = most - len(everywhere)
+    return [[*everywhere, *others[start : start + size]] for start in range(0, len(others), size)]
+
+
+def _measure_group(
+    entries: Sequence[Entry],
+    plan: Plan,
+    work: Work,
+    references: dict[tuple[str, ...], float],
+    say: Say,
+) -> list[Row]:
+    """Open the contestants of a group, time them in turn, and close them."""
+    rows = []
+    with ExitStack() as stack:
+        running: list[tuple[Row, Worker]] = []
+        for entry in entries:
+            say(f"opens {entry.name}")
+            row = Row(entry.name, entry.library, entry.kind)
+            rows.append(row)
             worker = stack.enter_context(Worker(plan.threads, entry.device, plan.timeout))
             try:
                 _open(row, worker, plan, work, references)
@@ -66,7 +119,7 @@ def measure(plan: Plan, say: Say) -> Point:
                 row.reason = str(error)
                 worker.close()
         for index in range(plan.rounds):  # in turn, so that a drift of the machine meets all
-            say(f"{point.label}: round {index + 1} of {plan.rounds}")
+            say(f"round {index + 1} of {plan.rounds}")
             for row, worker in list(running):
                 try:
                     answer = worker.ask(do="train", epochs=row.epochs)
@@ -78,7 +131,7 @@ def measure(plan: Plan, say: Say) -> Point:
                     running.remove((row, worker))
         for row, worker in running:
             _finish(row, worker)
-    return point
+    return rows
 
 
 def _open(

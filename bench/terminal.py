@@ -1,23 +1,11 @@
-"""What the commands of the benchmark share: errors in one line, and tables."""
+"""How the commands of the benchmark show tables."""
 
 from __future__ import annotations
-
-import argparse
-import sys
-from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from bench.report.table import Table
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors take one line."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"bench: {message}", file=sys.stderr)
-        sys.exit(2)
 
 
 def show_table(

@@ -104,6 +104,20 @@ class Work:
         hidden = 3 * self.batch_size * self.width
         return 4 * (4 * parameters + 2 * 3 * hidden + 8 * self.batch_size)
 
+    @property
+    def device_bytes(self) -> int:
+        """Bytes of a GPU's memory that a contestant may need, on the generous side.
+
+        Counted are eight arrays of the size of the parameters: values, gradients, both copied
+        while a step is recorded, and what the update puts between; six of each hidden layer's:
+        values before and after the activation, the gradients of both, and two between; twice the
+        data of an epoch; and 1 GiB for CUDA's context, kernels and the workspaces of cuBLAS.
+        """
+        parameters = 2 * self.width**2 + 7 * self.width + 2
+        hidden = 3 * self.batch_size * self.width
+        data = 4 * STEPS_PER_EPOCH * self.batch_size
+        return 4 * (8 * parameters + 6 * hidden + 2 * data) + 2**30
+
 
 def _reference_step(
     parameters: list[Host],

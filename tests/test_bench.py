@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import re
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minidl
 from bench import floor, machine, plans
 from bench.contestants import CONTESTANTS, Entry
+from bench.contestants.devices import peak_bytes
 from bench.process import Worker, WorkerError
 from bench.report import compare, targets_table, write
 from bench.report.compare import verdict
-from bench.report.table import microseconds, missing_table
+from bench.report.table import groups_text, microseconds, missing_table
 from bench.results import Floor, Point, Report, ReportError, Row, quartiles
-from bench.runner import Plan, measure, wrong_loss
+from bench.runner import Plan, groups, measure, wrong_loss
 from bench.targets import TARGETS, judge
 from bench.work import RELU, STEPS_PER_EPOCH, Work
 
@@ -89,6 +94,32 @@ def test_the_work_is_counted() -> None:
     assert Work(50, 10).reference() != Work(50, 10).reference(RELU)
 
 
+def test_the_memory_of_recordings_is_counted() -> None:
+    """CuPy's recordings take theirs from pools of their own."""
+    try:
+        backend = minidl.get_backend("cupy")
+    except minidl.BackendError as error:
+        pytest.skip(str(error))
+    from minidl.backend.cublas import _WORKSPACE
+
+    cupy: Any = importlib.import_module("cupy")
+
+    def held() -> int:
+        size = peak_bytes("cupy")
+        assert size is not None
+        return size
+
+    before = held()
+    pool = cupy.cuda.MemoryPool()
+    block = pool.malloc(2**20)
+    by_hand = held() - before
+    assert by_hand == block.mem.size
+    model = minidl.Linear(2, 2, backend=backend)
+    record = minidl.capture(lambda x: model(x), [model])
+    record(backend.asarray([[1.0, 2.0]]))
+    assert held() - before - by_hand > _WORKSPACE
+
+
 def test_a_wrong_loss_is_found() -> None:
     assert wrong_loss(100.05, 100.0) == ""
     assert wrong_loss(101.0, 100.0) == "expected a loss of 100 after 20 steps, got 101.0"
@@ -153,6 +184,66 @@ def test_a_worker_that_is_stuck_or_dies_is_reported() -> None:
         worker._process.wait()
         with pytest.raises(WorkerError, match=r"the process ended: exit code -9"):
             worker.ask(do="describe")
+
+
+def test_groups_fit_into_the_memory() -> None:
+    a, b, c, d, e = many = [Entry(name, "", "peer", "") for name in "abcde"]
+    assert groups(many, "b", need=10, memory=None) == [many]
+    assert groups(many, "b", need=10, memory=50) == [many]
+    assert groups(many, "b", need=10, memory=49) == [[b, a, c, d], [b, e]]
+    assert groups(many, "b", need=10, memory=20) == [[b, a], [b, c], [b, d], [b, e]]
+    assert groups(many, "b", need=10, memory=19) == [[a], [b], [c], [d], [e]]
+    assert groups(many, "nobody", need=10, memory=20) == [[a, b], [c, d], [e]]
+    assert groups([], "b", need=10, memory=5) == [[]]
+
+
+def test_a_contestant_needs_the_arrays_of_a_step() -> None:
+    """2 → 1 → 1 → 1 → 2: eleven parameters, three hidden layers, an epoch of ten batches."""
+    fixed = Work(1, 1).device_bytes - 4 * (8 * 11 + 6 * 3 + 2 * 40)
+    assert fixed == 2**30
+    size = sum(values.size for values in Work(7, 1).parameters)
+    assert Work(7, 0).device_bytes == fixed + 4 * 8 * size
+    # Fourteen of the largest do not fit into 80 GB, and five do.
+    assert 5 < 80e9 / Work(8192, 16384).device_bytes < 14
+
+
+def test_contestants_that_do_not_fit_at_once_are_timed_in_groups() -> None:
+    names = ["minidl numpy", "NumPy by hand", "NumPy by hand, preallocated"]
+    entries = [entry for entry in CONTESTANTS if entry.name in names]
+    plan = Plan(5, 4, entries, rounds=2, least_seconds=0, floor=False)
+    need = Work(5, 4).device_bytes
+
+    said: list[str] = []
+    point = measure(replace(plan, memory=2 * need), said.append)
+    opened = [line.partition(": opens ")[2] for line in said if ": opens " in line]
+    assert opened == [names[1], names[0], names[1], names[2]]
+    found = {row.contestant: row.group for row in point.timed()}
+    assert found == dict(zip(names, (0, 0, 1), strict=True))
+    (again,) = point.repeated
+    assert (again.contestant, again.group) == ("NumPy by hand", 1)
+    last = point.row(names[2])
+    assert last is not None
+    assert point.ratios(names[2], "NumPy by hand") == [
+        mine / other for mine, other in zip(last.rounds, again.rounds, strict=True)
+    ]
+    assert point.ratios(names[2], "minidl numpy") == []  # they did not take turns
+    assert "in 2 groups" in groups_text(point, "NumPy by hand")
+    assert "NumPy by hand in each" in groups_text(point, "NumPy by hand")
+
+    point = measure(replace(plan, memory=need), silent)
+    assert (len(point.timed()), point.repeated) == (3, [])
+    assert point.ratios(names[0], "NumPy by hand") == []
+    assert "there are no ratios" in groups_text(point, "NumPy by hand")
+
+    point = measure(replace(plan, memory=need - 2**29), silent)
+    assert {row.status for row in point.rows} == {"unavailable"}
+    assert point.rows[0].reason == "needs about 1.0 GiB of the GPU's memory, which is 0.5 GiB"
+
+
+def test_the_memory_of_the_smallest_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for shown, size in (("81559", 81559), ("81559\n40960", 40960), ("[N/A]", None), ("", None)):
+        monkeypatch.setattr(machine, "_output", lambda *_, shown=shown: shown)
+        assert machine.device_memory() == (size and 2**20 * size)
 
 
 def test_the_rates_of_the_machine() -> None:
@@ -232,6 +323,27 @@ def test_a_report_is_a_folder_that_can_be_read_again(tmp_path: Path) -> None:
     assert r"a \| b" in text
     assert "| torch.nn | 20 | 20 – 20 | 1.00 | 2.0 | – | – | – | arithmetic |" in text
     assert "SkylakeX kernels" in text
+
+
+def test_the_groups_are_part_of_the_report(tmp_path: Path) -> None:
+    grouped = report()
+    point = grouped.points[0]
+    again = replace(point.rows[0], rounds=[2e-5, 2e-5, 4e-5], group=1)
+    point.rows[1].group = 1
+    point.repeated.append(again)
+    write(grouped, tmp_path)
+    assert Report.load(tmp_path) == grouped
+    for name in ("README.md", "index.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert text.count("They were timed in 2 groups") == 1
+    assert point.ratios("torch.nn", "NumPy by hand") == pytest.approx([1, 1, 0.5])
+    before = json.loads(report().to_json())
+    for old in before["points"]:  # a report of the time before there were groups
+        del old["repeated"]
+        for row in old["rows"]:
+            del row["group"]
+    (tmp_path / "report.json").write_text(json.dumps(before), encoding="utf-8")
+    assert Report.load(tmp_path) == report()
 
 
 @pytest.mark.parametrize(
@@ -320,6 +432,34 @@ def test_the_command_writes_a_report_and_compares_two(tmp_path: Path) -> None:
     out = bench("compare", str(tmp_path / "a"), str(single)).stdout
     assert "minidl numpy" in out
     assert "taken round by round" in out
+
+
+def test_an_interrupted_run_keeps_what_it_has_measured(tmp_path: Path) -> None:
+    folder, errors = tmp_path / "a", tmp_path / "errors"
+    options = ["--backend", "numpy", "--width", "5", "--width", "6", "--batch-size", "4"]
+    # A shell has its background jobs ignore interrupts, and so what these start, such as tests.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with errors.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench", *options, "--rounds", "2", "--out", str(folder)],
+            cwd=ROOT,
+            stderr=file,
+        )
+    signal.signal(signal.SIGINT, before)
+    try:
+        end = time.monotonic() + 100
+        while "width 6" not in errors.read_text(encoding="utf-8"):
+            assert time.monotonic() < end, errors.read_text(encoding="utf-8")
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 1
+    finally:
+        process.kill()
+        process.wait()
+    said = errors.read_text(encoding="utf-8").splitlines()[-1]
+    assert said == f"bench: interrupted, what was measured before is in {folder}"
+    assert [point.width for point in Report.load(folder).points] == [5]
+    assert all(path.name[0] != "." for path in folder.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -143,10 +143,11 @@ def test_a_step_that_reads_a_value(backend: Backend) -> None:
     run.step(*batch)  # and the model still trains
 
 
-def test_after_a_failed_recording_the_memory_of_torch_is_its_own_again() -> None:
+@pytest.mark.parametrize("device", ["torch:cuda"])
+def test_after_a_failed_recording_the_memory_of_torch_is_its_own_again(device: str) -> None:
     torch: Any = pytest.importorskip("torch", reason="torch is not installed")
     try:
-        backend = minidl.get_backend("torch:cuda")
+        backend = minidl.get_backend(device)
     except minidl.BackendError as error:
         pytest.skip(str(error))
     if tuple(int(number) for number in torch.__version__.split(".")[:2]) < (2, 13):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 
 from bench.contestants.base import UnavailableError
@@ -15,8 +16,10 @@ def peak_bytes(library: str) -> int | None:
     """
     if library.startswith("torch:cuda"):
         return int(importlib.import_module("torch").cuda.max_memory_allocated())
-    if library.startswith("cupy"):  # the pool keeps what it took: its size is the peak
-        return int(importlib.import_module("cupy").get_default_memory_pool().total_bytes())
+    if library.startswith("cupy"):  # a pool keeps what it took: the sizes sum to the peak
+        kind = importlib.import_module("cupy").cuda.MemoryPool
+        pools = [one for one in gc.get_objects() if issubclass(type(one), kind)]
+        return sum(int(pool.total_bytes()) for pool in pools)  # each recording has one of its own
     if library == "jax":
         device = importlib.import_module("jax").devices()[0]
         if device.platform != "cpu":

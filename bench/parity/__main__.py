@@ -16,7 +16,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.terminal import Parser, show_table
+from bench.arguments import Parser
+from bench.terminal import show_table
 from minidl import BackendError, available_backends, get_backend
 
 DEFAULT = ("numpy", "torch", "jax", "array_api_strict")

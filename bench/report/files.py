@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from bench.report.page import page
@@ -11,7 +12,17 @@ from bench.results import Report
 
 
 def write(report: Report, folder: Path) -> None:
-    """Write report.json, README.md, the pictures and index.html into a folder that is there."""
+    """Write report.json, README.md, the pictures and index.html into a folder that is there.
+
+    They take the places of those of an earlier report. Each file is whole at any time.
+    """
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:
+        _write(report, Path(beside))
+        for path in Path(beside).iterdir():
+            path.replace(folder / path.name)
+
+
+def _write(report: Report, folder: Path) -> None:
     pictures = {}
     for index, point in enumerate(report.points, start=1):
         if point.timed():

@@ -58,6 +58,8 @@ TEMPLATE = """<!doctype html>
 {% set picture = pictures.get("bars-%d.png" | format(loop.index)) %}
 {% if picture %}<img src="{{ picture }}" alt="Time of a step, {{ point.label }}">{% endif %}
 {{ show(table.text_table(point, report.baseline), "numbers") }}
+{% set groups = table.groups_text(point, report.baseline) %}
+{% if groups %}<p>{{ groups }}</p>{% endif %}
 {% set missing = table.missing_table(point) %}
 {% if missing | length > 1 %}
 <h3>Without times</h3>

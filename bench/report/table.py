@@ -112,6 +112,17 @@ def floor_text(point: Point) -> str:
     )
 
 
+def groups_text(point: Point, baseline: str) -> str:
+    """In a sentence how the contestants were timed in groups; nothing if all took turns."""
+    count = 1 + max((row.group for row in point.rows), default=0)
+    if count == 1:
+        return ""
+    together = f"They were timed in {count} groups, since the GPU does not hold all at once"
+    if point.repeated:
+        return f"{together}, {baseline} in each: a ratio is to its time in the same group."
+    return f"{together}, and none beside {baseline}, so there are no ratios."
+
+
 def markdown(table: Table) -> str:
     """A table in Markdown."""
     header, *rows = table

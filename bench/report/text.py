@@ -43,6 +43,7 @@ def text(report: Report, pictures: Mapping[str, Path]) -> str:
         if (name := f"bars-{index}.png") in pictures:
             parts.append(f"![Time of a step]({name})")
         parts.append(table.markdown(table.text_table(point, report.baseline)))
+        parts += filter(None, [table.groups_text(point, report.baseline)])
         missing = table.missing_table(point)
         if len(missing) > 1:
             parts += ["Without times:", table.markdown(missing)]
