@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import sys
 import json
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
