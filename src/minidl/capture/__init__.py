@@ -26,6 +26,7 @@ from minidl.backend import Array
 from minidl.capture.errors import CaptureError
 from minidl.capture.rows import sum_over_rows
 from minidl.capture.state import State
+from minidl.capture.tape import NumPyTape
 from minidl.capture.traces import Compiled, Trace, check_compiler
 from minidl.nn.checks import check_place
 from minidl.nn.module import Module
@@ -78,7 +79,7 @@ def capture(
     cells = State(state)
     if mode == "compile":
         step = compiled(step, state)
-    if cells.backend.name.startswith(("jax", "torch:cuda", "cupy")):
+    if cells.backend.name.startswith(("numpy", "jax", "torch:cuda", "cupy")):
         return _Captured(step, cells, constants, _record)
     return functools.wraps(step)(functools.partial(_with, step, constants)) if constants else step
 
@@ -128,6 +129,8 @@ def _record(
     backend = state.backend
     if backend.library == "jax":
         return Trace(step, state, constants)
+    if backend.library == "numpy":
+        return NumPyTape(step, state, inputs, constants)
     inputs = tuple(backend.asarray(x) if _is_host_index(x) else x for x in inputs)
     if backend.library == "torch":
         from minidl.capture.torch_graph import TorchGraph

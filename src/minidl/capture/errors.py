@@ -17,6 +17,14 @@ def reads_a_value(error: BaseException) -> CaptureError:
     )
 
 
+def leaves_the_record(what: str) -> CaptureError:
+    """The error for something that NumPy does and a recording cannot note."""
+    return CaptureError(
+        "capture: expected a step of functions that can be recorded, got one that uses "
+        f"{what}; say it by others of the array API, or train with capture='off'"
+    )
+
+
 def uses_cublas(error: BaseException) -> CaptureError:
     """The error for a step with a product of CuPy's own."""
     return CaptureError(

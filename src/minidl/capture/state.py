@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from minidl.backend import Array, Backend, backend_of
@@ -83,6 +83,28 @@ class State:
             for state in optimizer._states:
                 for name in state:
                     state[name] = next(given)
+
+    @contextmanager
+    def seen_as(self, view: Callable[[Array], Array]) -> Iterator[None]:
+        """A block in which all arrays are what `view` makes of them. After it they are those that
+        they were: what is to stay was written to their memory."""
+        arrays = self.get()
+        optimizers = [(one, one._values, one._gradients) for one in self._optimizers]
+        for optimizer, *_ in optimizers:
+            optimizer._settle()
+        before = [(one, dict(vars(one))) for parts in optimizers for one in parts]
+        try:
+            self.put([view(array) for array in arrays])
+            for optimizer, *joined in optimizers:
+                for one in joined:
+                    one.see(view)
+                optimizer._settled = optimizer._values.gather()
+                optimizer._place = view(optimizer._place)
+            yield
+        finally:
+            for one, attributes in before:
+                vars(one).update(attributes)
+            self.put(arrays)
 
     def modes(self) -> tuple[bool, ...]:
         """Whether each module trains, inner ones included."""

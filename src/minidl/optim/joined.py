@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,11 @@ class Joined:
             setattr(parameter, self._attribute, view)
             self._known.append(view)
             start = stop
+
+    def see(self, view: Callable[[Array], Array]) -> None:
+        """Take the parameters' arrays for those that are known, and the joined ones by `view`."""
+        self._known = [getattr(parameter, self._attribute) for parameter in self._parameters]
+        self._joined = [view(array) for array in self._joined]
 
     def scatter(self, joined: list[Array]) -> None:
         """Give the parameters what became of the result of `gather`."""

@@ -1,0 +1,89 @@
+"""Steps on NumPy, recorded as a list of calls and replayed into arrays that are made once.
+
+`record` runs a step on arrays that note what is done to them, `simplify` shortens the list, and
+`replay` makes of it a function without modules, checks and temporaries.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minidl.capture.errors import CaptureError
+from minidl.capture.state import State
+from minidl.capture.tape.record import Host, Noted, Tape, noted_assign, recording
+from minidl.capture.tape.replay import Program
+from minidl.capture.tape.simplify import same_calls, settle_constants, simplified
+
+
+class NumPyTape:
+    """A step recorded for inputs of one shape.
+
+    It is recorded twice, from the same state: what is not the same in both recordings, such as a
+    number that counts steps in Python or an array of a generator, would be stale in a replay.
+    """
+
+    def __init__(
+        self,
+        step: Callable[..., Any],
+        state: State,
+        inputs: tuple[Host, ...],
+        constants: tuple[Host, ...],
+    ) -> None:
+        self._state = state
+        self._arrays = state.get()
+        self._inputs = [np.array(x) for x in inputs]
+        self._fixed = [np.asarray(x) for x in constants]
+        self._rates = state.rates()
+        self._rate_arrays = [state.backend.asarray(rate) for rate in self._rates]
+        first, _ = self._record(step)
+        tape, outputs = self._record(step)
+        difference = same_calls(first, tape)
+        if difference is not None:
+            raise CaptureError(
+                "capture: expected a step that does the same each time, got one with "
+                f"{difference}; numbers that change belong in arrays of the state, and arrays are "
+                "made before the step or by the array API"
+            )
+        self._is_tuple = isinstance(outputs, tuple)
+        self._no_output = outputs is None
+        results = list(outputs) if isinstance(outputs, tuple) else [outputs]
+        noted = [] if outputs is None else results
+        self.program = Program(simplified(tape, noted), tape, noted)
+
+    def _record(self, step: Callable[..., Any]) -> tuple[Tape, Any]:
+        """A recording, after which the state is as before."""
+        with recording() as tape:
+            try:
+                with self._state.seen_as(Noted), self._state.rates_as(list(map(Noted, self._rate_arrays))):
+                    before = self._state.get()
+                    outputs = step(*map(Noted, (*self._inputs, *self._fixed)))
+                    for array, new in zip(before, self._state.get(), strict=True):
+                        if new is not array:
+                            noted_assign(array, new)
+            finally:
+                tape.undo()
+                self._state.forget()
+        settle_constants(tape)
+        return tape, outputs
+
+    def is_valid(self) -> bool:
+        """Whether the parameters still hold the arrays that were recorded."""
+        return all(map(operator.is_, self._state.get(), self._arrays))
+
+    def __call__(self, *inputs: Host) -> Any:
+        for array, x in zip(self._inputs, inputs, strict=True):
+            array[...] = x
+        rates = self._state.rates()
+        if rates != self._rates:
+            for array, rate in zip(self._rate_arrays, rates, strict=True):
+                array.fill(rate)
+            self._rates = rates
+        self.program.run()
+        if self._no_output:
+            return None
+        outputs = [x.copy() if x.ndim else x[()] for x in self.program.outputs]
+        return tuple(outputs) if self._is_tuple else outputs[0]
