@@ -84,14 +84,18 @@ class State:
                 for name in state:
                     state[name] = next(given)
 
+    def settle(self) -> None:
+        """Have the optimizers join the arrays that the parameters hold, as a step begins with."""
+        for optimizer in self._optimizers:
+            optimizer._settle()
+            optimizer._gradients.gather()
+
     @contextmanager
     def seen_as(self, view: Callable[[Array], Array]) -> Iterator[None]:
         """A block in which all arrays are what `view` makes of them. After it they are those that
         they were: what is to stay was written to their memory."""
-        arrays = self.get()
         optimizers = [(one, one._values, one._gradients) for one in self._optimizers]
-        for optimizer, *_ in optimizers:
-            optimizer._settle()
+        arrays = self.get()
         before = [(one, dict(vars(one))) for parts in optimizers for one in parts]
         try:
             self.put([view(array) for array in arrays])

@@ -34,6 +34,7 @@ class NumPyTape:
         constants: tuple[Host, ...],
     ) -> None:
         self._state = state
+        state.settle()
         self._arrays = state.get()
         self._inputs = [np.array(x) for x in inputs]
         self._fixed = [np.asarray(x) for x in constants]

@@ -225,9 +225,14 @@ class Noted(NDArrayOperatorsMixin):
         return len(self.array)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # how others ask for the bare memory
+            raise AttributeError(name)
         if hasattr(np.ndarray, name):
             raise leaves_the_record(f"ndarray.{name}")
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        return f"<an array of a recorded step: {self.dtype} of shape {self.shape}>"
 
     def _read(self, *_: Any, **__: Any) -> Any:
         raise reads_a_value(TypeError("the values of an array that is recorded"))

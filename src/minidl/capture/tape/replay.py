@@ -139,7 +139,7 @@ def _line(call: Call, placed: Callable[[Noted], Host], names: Names) -> str:
         if isinstance(given[0], int | float):
             return f"{out}.fill({arguments[0]})"
         return f"{names.of(np.copyto)}({out}, {arguments[0]}, {names.of('unsafe')})"
-    if isinstance(function, np.ufunc):
+    if isinstance(function, np.ufunc) and function not in (np.maximum, np.minimum):
         return f"{names.of(function)}({', '.join([*arguments, out, *keywords])})"
     if function is np.take:  # the method is twice as fast
         return f"{arguments[0]}.take({', '.join([*arguments[1:], *keywords, f'out={out}'])})"

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from minidl.capture.tape.record import Again, Call, Noted, Tape, assigned, flattened, same_place
+from minidl.capture.tape.record import Call, Noted, Tape, assigned, same_place
 
 Calls: TypeAlias = list[Call]
 
@@ -84,7 +85,7 @@ def _first_sums(calls: Calls, zeros: Noted) -> dict[int, Noted]:
             and len(call.arguments) == 2
             and len(others) == 1
             and len(touched) == 2
-            and part.array.flags.c_contiguous
+            and _is_part(part, zeros)
             and getattr(others[0], "shape", None) == part.shape
             and others[0].dtype == part.dtype
             and not any(overlap(part, other) for other in parts)
@@ -113,7 +114,7 @@ def into_place(calls: Calls, tape: Tape, outputs: list[Noted]) -> Calls:
         maker, target = calls[first], call.output
         alike = same_place(x, maker.output) and (x.shape, x.dtype) == (target.shape, target.dtype)
         between = [y for one in calls[first + 1 : place] for y in (one.output, *one.reads())]
-        if isinstance(maker.function, Again):  # it may write before it has read all
+        if not _is_ufunc(maker.function):  # it may write before it has read all
             between += maker.reads()
         if alike and not any(overlap(y, target) for y in between):
             calls[first] = Call(maker.function, maker.arguments, maker.keywords, target)
@@ -127,6 +128,18 @@ def overlap(x: Noted, y: Noted) -> bool:
         return False
     (start, stop), (other_start, other_stop) = byte_bounds(x.array), byte_bounds(y.array)
     return start < other_stop and other_start < stop
+
+
+def _is_part(x: Noted, whole: Noted) -> bool:
+    """Whether `x` is a contiguous piece of another contiguous array."""
+    (start, stop), (first, last) = byte_bounds(x.array), byte_bounds(whole.array)
+    contiguous = x.array.flags.c_contiguous and whole.array.flags.c_contiguous
+    return contiguous and first <= start and stop <= last
+
+
+def _is_ufunc(function: Callable[..., Any]) -> bool:
+    """Whether it is a ufunc or a method of one, which may write over what they read."""
+    return isinstance(getattr(function, "__self__", function), np.ufunc)
 
 
 def same_calls(one: Tape, other: Tape) -> str | None:

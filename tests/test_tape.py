@@ -1,0 +1,284 @@
+"""Steps recorded on NumPy: the values of the eager step to the last bit, and nothing in silence."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import network, train_step
+from test_optimizers import RULES
+
+import minidl
+from minidl import MSE, SGD, CaptureError, Linear, Sequential, Tanh, capture, get_backend
+from minidl.backend import Array
+from minidl.capture.tape import NumPyTape
+from minidl.capture.tape.record import Noted, recording
+from minidl.capture.tape.replay import Program
+from minidl.capture.tape.simplify import settle_constants, simplified
+
+NUMPY = get_backend("numpy", "float64")
+
+
+class Training:
+    """A network on NumPy, with a step of some kind."""
+
+    def __init__(self, scale: Callable[[Array], Any] = lambda _: 1.0) -> None:
+        with minidl.use_backend(NUMPY):
+            self.model = Sequential(Linear(2, 5, rng=0), Tanh(), Linear(5, 2, rng=1))
+        self.optimizer = SGD(self.model.parameters(), 0.01)
+        self.loss = MSE()
+        self.scale = scale
+
+    def step(self, x: Array, target: Array) -> Array:
+        return train_step(self.model, self.loss, self.optimizer, x * self.scale(x), target)
+
+    def arrays(self) -> list[np.ndarray[Any, Any]]:
+        return [array.copy() for pair in self.model.parameters() for array in pair]
+
+    def captured(self) -> Callable[..., Any]:
+        return capture(self.step, [self.model, self.optimizer])
+
+
+def batches(count: int) -> list[tuple[Array, Array]]:
+    rng = np.random.default_rng(0)
+    return [(rng.normal(size=(6, 2)), rng.normal(size=(6, 2))) for _ in range(count)]
+
+
+counter = itertools.count(1)
+generator = np.random.default_rng(0)
+total = np.zeros(())
+table = np.asarray([1.0, 2.0])
+
+
+def added_to_an_array_from_outside(x: Array) -> float:
+    total[...] = total + np.sum(x)
+    return 1.0
+
+
+UNRECORDABLE: dict[str, tuple[Callable[[Array], Any], str]] = {
+    "float": (lambda x: float(x[0, 0]), "reads a value"),
+    "bool": (lambda x: 1.0 if x[0, 0] > 0 else 2.0, "reads a value"),
+    "item": (lambda x: x[0, 0].item(), "reads a value"),
+    "iteration": (lambda x: sum(row[0] for row in x), "reads a value"),
+    "to_numpy": (lambda x: float(minidl.to_numpy(x)[0, 0]), "reads a value"),
+    "the bare memory": (lambda x: np.asarray(x)[0, 0], "reads a value"),
+    "a copy": (lambda x: np.array(x, copy=True)[0, 0], "reads a value"),
+    "the buffer": (lambda x: memoryview(x)[0, 0], "memoryview"),
+    "its attributes": (lambda x: x.ctypes.data * 1.0, "ndarray.ctypes"),
+    "a mask": (lambda x: np.sum(x[x > 0]), "an index that is an array"),
+    "places": (lambda x: np.nonzero(x)[0][0], "numpy.nonzero"),
+    "equality": (lambda x: 1.0 if np.array_equal(x, x) else 0.0, "numpy.array_equal"),
+    "two results": (lambda x: np.modf(x)[0], "modf"),
+    "sums in place by index": (lambda x: np.add.at(x, 0, 1.0) or 1.0, r"add\.at"),
+    "a generator": (lambda x: generator.normal(size=x.shape), "not the same at each step"),
+    "a count": (lambda _: 1.0 / next(counter), "not the same at each step"),
+    "an array that is made": (lambda _: np.asarray([1.0, 2.0]), "not the same at each step"),
+    "an array from outside": (added_to_an_array_from_outside, "reads a value"),
+}
+
+
+@pytest.mark.parametrize("name", UNRECORDABLE)
+def test_what_cannot_be_recorded_raises_and_changes_nothing(name: str) -> None:
+    scale, message = UNRECORDABLE[name]
+    training = Training(scale)
+    before, outside = training.arrays(), total.copy()
+    step = training.captured()
+    for batch in batches(2):
+        with pytest.raises((CaptureError, TypeError), match=message):
+            step(*batch)
+    assert np.array_equal(total, outside)
+    for array, expected in zip(training.arrays(), before, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    training.scale = lambda _: 1.0
+    step(*batches(1)[0])  # and what can be recorded then is
+    assert not np.array_equal(training.arrays()[0], before[0])
+
+
+RECORDABLE: dict[str, Callable[[Array], Any]] = {
+    "an array that is there": lambda _: table,
+    "numbers of the array API": lambda x: minidl.backend.namespace(x).arange(1.0, 3.0),
+    "where": lambda x: np.where(x > 0, x, -x),
+    "where in place": lambda x: np.maximum(np.where(x > 0, 1.0, x), 0.5),
+    "a square": lambda x: x**2,
+    "a root": lambda x: (x * x) ** 0.5,
+    "a power": lambda x: np.abs(x) ** 1.7,
+    "a row": lambda x: x[0] + x[-1, :],
+    "columns": lambda x: x[:, ::-1],
+    "a transpose that is copied": lambda x: np.reshape(np.reshape(x.T, (-1,)), x.shape),
+    "a column": lambda x: x[:, :1] * 2.0 + x[:, None, 0],
+    "a mean": lambda x: np.mean(x, axis=0, keepdims=True),
+    "a sum of all": lambda x: np.sum(x),
+    "a sum of a product": lambda x: np.sum(x * x, axis=1, keepdims=True),
+    "any": lambda x: np.any(x > 1, axis=0) * 1.0,
+    "argmax": lambda x: np.argmax(x, axis=0) + 1.0,
+    "clip": lambda x: np.clip(x, -0.5, 0.5),
+    "concatenate": lambda x: np.concatenate([x[:3], x[3:] * 2.0], axis=0),
+    "take": lambda x: np.take(x, np.argmax(x, axis=0), axis=0)[0, ...],
+    "in place": lambda x: accumulated(x),
+    "zeros that are written to": lambda x: filled(x),
+    "a sum into zeros": lambda x: summed(x),
+    "an outer product": lambda x: np.multiply.outer(x[:, 0], table),
+    "a sum along": lambda x: np.cumsum(x, axis=0),
+    "accumulated": lambda x: np.maximum.accumulate(x, axis=0),
+    "a comparison": lambda x: (x > 0) & (x < 1),
+    "integers": lambda x: (x * 10).astype(np.int32) // 3,
+}
+
+
+def accumulated(x: Array) -> Array:
+    y = x * 1.0
+    y += x
+    y[...] *= 2.0
+    y[0, ...] = x[1]
+    return y
+
+
+def filled(x: Array) -> Array:
+    xp = minidl.backend.namespace(x)
+    y = xp.zeros(x.shape, dtype=x.dtype)
+    y += x
+    y += x
+    return y
+
+
+def summed(x: Array) -> Array:
+    y = np.zeros_like(x)
+    y[:3] += x[:3]
+    y[3:] += x[:3]
+    y[:1] += 1.0
+    return y
+
+
+@pytest.mark.parametrize("name", RECORDABLE)
+def test_replays_have_the_values_of_the_eager_step(name: str) -> None:
+    eager, recorded = Training(RECORDABLE[name]), Training(RECORDABLE[name])
+    step = recorded.captured()
+    for batch in batches(4):
+        np.testing.assert_array_equal(step(*batch), eager.step(*batch))
+        for array, expected in zip(recorded.arrays(), eager.arrays(), strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+
+def test_arrays_made_anew_are_found_by_no_later_step() -> None:
+    training = Training()
+    step = training.captured()
+    x, target = batches(1)[0]
+    first = step(x, target)
+    kept = float(first)
+    assert step(x, target) < kept
+    assert float(first) == kept
+    assert all(type(array) is np.ndarray for pair in training.model.parameters() for array in pair)
+
+
+def test_an_array_that_left_its_step_is_refused() -> None:
+    training = Training()
+    left = []
+
+    def step(x: Array, target: Array) -> Array:
+        left.append(x)
+        return training.step(x, target)
+
+    capture(step, [training.model, training.optimizer])(*batches(1)[0])
+    with pytest.raises(CaptureError, match="got one that is used outside; return it"):
+        left[0] + 1.0
+    assert "recorded" in repr(left[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", range(len(RULES)))
+def test_every_rule(kind: int, dtype: str) -> None:
+    rule, options = RULES[kind]
+    results = []
+    for recorded in (False, True):
+        model = network(get_backend("numpy", dtype), hidden=5)
+        optimizer = rule(model.parameters(), 0.01, **options)
+
+        def step(
+            x: Array, target: Array, model: Any = model, optimizer: Any = optimizer
+        ) -> Array:
+            return train_step(model, MSE(), optimizer, x, target)
+
+        run = capture(step, [model, optimizer]) if recorded else step
+        losses = []
+        for number, batch in enumerate(batches(20)):
+            optimizer.learning_rate = 0.01 / (1 + number)
+            losses.append(run(*(x.astype(dtype) for x in batch)))
+        results.append((losses, model.state_dict(), optimizer.state_dict()))
+    (losses, model_state, rule_state), (expected, expected_model, expected_rule) = results
+    assert losses == expected
+    for one, other in ((model_state, expected_model), (rule_state, expected_rule)):
+        assert list(one) == list(other)
+        for name, value in one.items():
+            np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
+def test_what_a_step_takes_little_memory_for() -> None:
+    """The temporaries of a deep network share two places or so."""
+    model = Sequential(*(layer for i in range(20) for layer in (Linear(8, 8, rng=i), Tanh())))
+    optimizer = SGD(model.parameters(), 0.1)
+
+    def step(x: Array) -> Array:
+        return model(x)
+
+    step = capture(step, [model, optimizer])
+    step(np.ones((10, 8), "float32"))
+    (recording,) = step._recordings.values()  # type: ignore[attr-defined]
+    assert isinstance(recording, NumPyTape)
+    assert recording.program.nbytes <= 3 * 10 * 8 * 4
+    lines = str(recording.program).splitlines()
+    assert [line.partition("(")[0] for line in lines] == ["matmul", "add", "tanh"] * 20
+
+
+def test_a_gradient_is_written_where_it_was_zeroed_and_added_to() -> None:
+    training = Training()
+    step = training.captured()
+    step(*batches(1)[0])
+    (recording,) = step._recordings.values()  # type: ignore[attr-defined]
+    names = [line.partition("(")[0] for line in str(recording.program).splitlines()]
+    assert "fill" not in " ".join(names)
+    assert names.count("add") == 3  # two biases and the loss's gradient; none of a gradient
+
+
+def test_overlapping_memory_is_not_reordered() -> None:
+    """A sum into zeros that were read before stays as it was written."""
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        fixed = rng.normal(size=8)
+
+        def run(x: Any, fixed: Any, rng: Any) -> Any:
+            for _ in range(12):
+                start, stop = sorted(rng.choice(9, 2, replace=False))
+                part, y = fixed[start:stop], x[: stop - start] * 2.0
+                choice = rng.integers(5)
+                if choice == 0:
+                    part[...] = 0.0
+                elif choice == 1:
+                    part += y
+                elif choice == 2:
+                    part[...] = y
+                elif choice == 3:
+                    x = np.concatenate([part + y, x[stop - start :]])
+                else:
+                    x = np.sqrt(np.abs(x)) + x
+            return x
+
+        x = rng.normal(size=8)
+        expected_fixed = fixed.copy()
+        expected = run(x, expected_fixed, np.random.default_rng(seed))
+        before = fixed.copy()
+        with recording() as tape:
+            output = run(Noted(x), Noted(fixed), np.random.default_rng(seed))
+        tape.undo()
+        np.testing.assert_array_equal(fixed, before)
+        settle_constants(tape)
+        program = Program(simplified(tape, [output]), tape, [output])
+        for _ in range(2):
+            fixed[...] = before
+            program.run()
+            np.testing.assert_array_equal(program.outputs[0], expected)
+            np.testing.assert_array_equal(fixed, expected_fixed)
+            assert math.isfinite(float(fixed.sum()))
