@@ -144,9 +144,10 @@ def test_dtype_and_device_are_kept(backend: Backend, case: Case) -> None:
 @every_module
 def test_accumulate_gives_the_same_gradients(backend: Backend, case: Case) -> None:
     one = case.make()
+    other = copy.deepcopy(one)
     x = case.input(backend)
     y = one(x)
-    other = copy.deepcopy(one)
+    other(x)
     one.backward(y)
     assert other.accumulate(y) is None  # type: ignore[func-returns-value]
     for (_, grad), (_, expected) in zip(other.parameters(), one.parameters(), strict=True):

@@ -69,10 +69,19 @@ def check_floating(owner: object, argument: str, x: Array) -> None:
 
 
 def saved(owner: Any) -> Any:
-    """What `owner.forward` saved for `backward`; `RuntimeError` if there was no forward."""
-    if owner.saved is None:
-        raise RuntimeError(f"{owner}.backward: expected a call of forward before, got none")
-    return owner.saved
+    """Take what `owner.forward` saved for `backward`.
+
+    Raises:
+        RuntimeError: if there is nothing: there was no forward, or its backward was before.
+    """
+    kept = owner.saved
+    if kept is None:
+        raise RuntimeError(
+            f"{owner}.backward: expected a call of forward before, got none; each backward needs "
+            "a forward of its own, so use a module of its own for each place in a model"
+        )
+    owner.saved = None
+    return kept
 
 
 def check_place(owner: object, argument: str, x: Array, like: Array) -> None:

@@ -21,7 +21,8 @@ class Module(ABC):
 
     Attributes:
         training: True in training, False in evaluation; set by `train` and `eval`.
-        saved: What `forward` keeps for `backward`; None before the first forward.
+        saved: What `forward` keeps for `backward`, which takes it; else None. It belongs to the
+            last forward alone, so no copy and no pickle has it.
     """
 
     training: bool = True
@@ -217,6 +218,10 @@ class Module(ABC):
         """Drop what `forward` saved: it belongs to the backend that the model has left."""
         for module in self.modules():
             module.saved = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: without what `forward` saved."""
+        return {name: value for name, value in vars(self).items() if name != "saved"}
 
     def __repr__(self) -> str:
         children = self.children()

@@ -31,6 +31,13 @@ class _Normalization(Module):
     def config(self) -> dict[str, Any]:
         return {"features": self.features, "eps": self.eps}
 
+    def _add(self, grad_output: Array, normalized: Array, axes: tuple[int, ...]) -> None:
+        """Add to the gradients: Σ g · n for w and Σ g for b."""
+        check_array(self, "grad_output", grad_output, normalized, normalized.shape)
+        xp = namespace(normalized)
+        self.weights.grad += xp.sum(grad_output * normalized, axis=axes)
+        self.bias.grad += xp.sum(grad_output, axis=axes)
+
 
 class LayerNorm(_Normalization):
     """y = (x - μ) / √(σ² + eps) · w + b, with mean and variance over the last dimension.
@@ -66,17 +73,13 @@ class LayerNorm(_Normalization):
         return normalized * weights + bias
 
     def backward(self, grad_output: Array) -> Array:
-        self.accumulate(grad_output)
         normalized, scale = saved(self)
+        self._add(grad_output, normalized, _leading(normalized))
         return _through_statistics(grad_output * self.weights.value, normalized, -1) * scale
 
     def accumulate(self, grad_output: Array) -> None:
         normalized, _ = saved(self)
-        check_array(self, "grad_output", grad_output, normalized, normalized.shape)
-        xp = namespace(normalized)
-        leading = tuple(range(normalized.ndim - 1))
-        self.weights.grad += xp.sum(grad_output * normalized, axis=leading)
-        self.bias.grad += xp.sum(grad_output, axis=leading)
+        self._add(grad_output, normalized, _leading(normalized))
 
 
 class BatchNorm1d(_Normalization):
@@ -141,8 +144,8 @@ class BatchNorm1d(_Normalization):
 
     def backward(self, grad_output: Array) -> Array:
         """In evaluation mean and variance are constants, and the gradient only gets a factor."""
-        self.accumulate(grad_output)
         normalized, scale, trained = saved(self)
+        self._add(grad_output, normalized, _all_but_features(normalized))
         grad = grad_output * self._column(self.weights.value, normalized)
         if trained:
             grad = _through_statistics(grad, normalized, _all_but_features(normalized))
@@ -150,11 +153,7 @@ class BatchNorm1d(_Normalization):
 
     def accumulate(self, grad_output: Array) -> None:
         normalized, _, _ = saved(self)
-        check_array(self, "grad_output", grad_output, normalized, normalized.shape)
-        xp = namespace(normalized)
-        axes = _all_but_features(normalized)
-        self.weights.grad += xp.sum(grad_output * normalized, axis=axes)
-        self.bias.grad += xp.sum(grad_output, axis=axes)
+        self._add(grad_output, normalized, _all_but_features(normalized))
 
     def _measure(self, x: Array) -> tuple[Array, Array]:
         """Mean and variance of the batch; the running means move towards them."""
@@ -176,6 +175,10 @@ class BatchNorm1d(_Normalization):
     def _column(self, values: Array, x: Array) -> Array:
         """The values of the features in a shape that goes with `x`."""
         return namespace(x).reshape(values, (1, self.features, 1)[: x.ndim])
+
+
+def _leading(x: Array) -> tuple[int, ...]:
+    return tuple(range(x.ndim - 1))
 
 
 def _all_but_features(x: Array) -> tuple[int, ...]:

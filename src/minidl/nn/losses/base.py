@@ -21,7 +21,7 @@ class Loss(ABC):
             for `CrossEntropy`, and w is the weight of its sample, 1 where none are given.
 
     Attributes:
-        saved: What `forward` keeps for `backward`; None before the first forward.
+        saved: What `forward` keeps for `backward`, which takes it; else None. No copy has it.
     """
 
     reduction: str = "sum"
@@ -85,6 +85,10 @@ class Loss(ABC):
     def _scaled(self, gradient: Array, scale: Array | float | None) -> Array:
         """The gradient of the loss from that of the elements' losses."""
         return gradient if scale is None else gradient * scale
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: without what `forward` saved."""
+        return {name: value for name, value in vars(self).items() if name != "saved"}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(reduction={self.reduction!r})"
