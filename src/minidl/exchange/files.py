@@ -33,9 +33,7 @@ from minidl.exchange.shared import (
     walk,
     write_whole,
 )
-from minidl.nn.buffer import Buffer
 from minidl.nn.module import Module
-from minidl.nn.parameter import Parameter
 
 FORMAT, VERSION = "minidl", "1"
 
@@ -311,11 +309,10 @@ def _own_elements(described: dict[str, Any], kinds: Kinds) -> int:
 def _require_each_once(model: Module) -> None:
     """Raise unless every module, parameter and buffer is in the model once: a file would make two
     of one."""
-    seen: dict[int, str] = {}
+    seen: dict[int, str] = {id(model): "the model"}
     for path, module in walk(model):
-        inside = vars(module).items()
-        held = [(join(path, k), v) for k, v in inside if isinstance(v, Parameter | Buffer)]
-        for where, one in [(path, module), *held]:
+        for name, one in module.parts():
+            where = join(path, name)
             if id(one) in seen:
                 raise ValueError(
                     f"save: expected each module, parameter and buffer once, got {where} to be "

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,9 @@ def own_name(module: Module) -> str:
     return name if own_modules().get(name) is type(module) else ""
 
 
-def walk(module: Module, path: str = "") -> Iterator[tuple[str, Module]]:
+def walk(module: Module) -> list[tuple[str, Module]]:
     """The module and those inside it with their paths, each before its own inner ones."""
-    yield path, module
-    for name, child in module.children().items():
-        yield from walk(child, join(path, name))
+    return module.named_modules()
 
 
 def join(path: str, name: str) -> str:

@@ -23,7 +23,6 @@ class Residual(Module):
         if not isinstance(module, Module):
             raise TypeError(f"Residual: expected a module, got {type(module).__name__}")
         self.module = module
-        self.add_parameter(module.parameters())
 
     def config(self) -> dict[str, Any]:
         return {"module": self.module}

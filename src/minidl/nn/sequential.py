@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from minidl.backend import Array
-from minidl.nn.module import Module
+from minidl.nn.module import Module, Part
 
 
 class Sequential(Module):
@@ -26,8 +26,6 @@ class Sequential(Module):
                 "overwrite what the first one saved for backward"
             )
         self._modules = modules
-        for module in modules:
-            self.add_parameter(module.parameters())
 
     def config(self) -> dict[str, Any]:
         return {"modules": list(self._modules)}
@@ -55,8 +53,10 @@ class Sequential(Module):
         for module in self._modules[:1]:
             module.accumulate(grad_output)
 
-    def children(self) -> dict[str, Module]:
-        return {str(index): module for index, module in enumerate(self._modules)}
+    def parts(self) -> Iterator[tuple[str, Part]]:
+        """What it holds, its modules by their numbers alone."""
+        for name, part in super().parts():
+            yield name.removeprefix("_modules."), part
 
     def __getitem__(self, index: int) -> Module:
         return self._modules[index]
