@@ -9,7 +9,9 @@ what the environment variable `MINIDL_BACKEND` named when minidl was imported, o
 """
 
 from minidl.backend.arrays import (
+    alike,
     constant,
+    detached,
     device_key,
     device_of,
     dtype_name,
@@ -40,9 +42,11 @@ __all__ = [
     "BackendError",
     "BackendStatus",
     "UnusableBackendError",
+    "alike",
     "available_backends",
     "backend_of",
     "constant",
+    "detached",
     "device_key",
     "device_of",
     "dtype_name",

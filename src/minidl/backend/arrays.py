@@ -62,6 +62,32 @@ def library(x: Array) -> Any:
     return _libraries[type(x)]
 
 
+def alike(x: Array, like: Array) -> bool:
+    """Whether `x` surely goes with `like`: one library, dtype and device, and no autograd.
+
+    It is quick, as every layer asks at every step: False may also come from a doubt.
+    """
+    kind = type(x)
+    if kind is not type(like) or x.dtype is not like.dtype:
+        return False
+    if kind is np.ndarray:  # on the one device
+        return True
+    try:
+        return x.device == like.device and not _is_attached(x)
+    except AttributeError:  # what JAX traces has no device
+        return False
+
+
+def detached(x: Array) -> Array:
+    """`x` outside the autograd of its library: minidl computes its gradients itself, and a graph
+    of the library's beside them would only grow."""
+    return x.detach() if _is_attached(x) else x
+
+
+def _is_attached(x: Array) -> bool:
+    return getattr(x, "requires_grad", False)
+
+
 def is_writeable(x: Array) -> bool:
     """Whether the library of an array lets arrays be written to."""
     writeable = _writeable.get(type(x))

@@ -9,8 +9,9 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from minidl.backend import Array, Backend, backend_of, dtype_name, get_backend, to_numpy
+from minidl.backend import Array, Backend, backend_of, detached, dtype_name, get_backend, to_numpy
 from minidl.nn.buffer import Buffer
+from minidl.nn.numbers import shortly
 from minidl.nn.parameter import Parameter
 
 
@@ -61,7 +62,7 @@ class Module(ABC):
         self.backward(grad_output)
 
     def __call__(self, x: Array) -> Array:
-        return self.forward(x)
+        return self.forward(detached(x))
 
     def add_parameter(self, parameter: Parameter | Iterable[Parameter]) -> None:
         """Register parameters that no attribute holds, by their own names.
@@ -247,7 +248,7 @@ class Module(ABC):
     def __repr__(self) -> str:
         parts = list(self.parts())
         described = [
-            f"{part.name or name} {tuple(part.value.shape)}"
+            f"{name or 'parameter'} {tuple(part.value.shape)}"
             for name, part in parts
             if isinstance(part, Parameter)
         ]
@@ -264,6 +265,18 @@ class Module(ABC):
 
 Part: TypeAlias = Parameter | Buffer | Module
 """What a module is made of."""
+
+
+def check_module(owner: str, value: object) -> None:
+    """Raise `TypeError` unless `value` is a module."""
+    if isinstance(value, Module):
+        return
+    got = shortly(value)
+    if isinstance(value, type):
+        got = f"the class {value.__name__}; {value.__name__}(...) makes one"
+    elif isinstance(value, list | tuple):
+        got = f"a {type(value).__name__}; a * before it passes what is in it"
+    raise TypeError(f"{owner}: expected modules such as Linear(2, 3) or ReLU(), got {got}")
 
 
 def _parts(name: str, value: object) -> Iterator[tuple[str, Part]]:

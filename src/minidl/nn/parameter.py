@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minidl.backend import Array, backend_of, dtype_name, namespace, zeroed
+from minidl.backend import Array, backend_of, detached, dtype_name, namespace, zeroed
 from minidl.nn.checks import check_floating
 
 
@@ -24,7 +24,7 @@ class Parameter:
 
     def __init__(self, value: Array, name: str = "") -> None:
         check_floating("Parameter", "value", value)
-        self.value = value
+        self.value = value = detached(value)
         self.grad = namespace(value).zeros_like(value)
         self.name = name
 

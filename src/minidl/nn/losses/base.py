@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any
 
-from minidl.backend import Array, constant, library, namespace
+from minidl.backend import Array, constant, detached, library, namespace
 from minidl.nn.checks import check_array
 
 
@@ -51,9 +51,10 @@ class Loss(ABC):
         """The gradient of the last loss by its output, of the output's shape."""
 
     def __call__(self, output: Array, target: Array, weights: Array | None = None) -> Array:
+        output, target = detached(output), detached(target)
         if weights is None:
             return self.forward(output, target)
-        return self.forward(output, target, weights)
+        return self.forward(output, target, detached(weights))
 
     def _reduced(self, losses: Array, weights: Array | None) -> tuple[Array, Array | float | None]:
         """The loss, from the losses of the elements, and the scale of their gradients.
