@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl.backend import Array
-from minidl.nn.module import Module
+from minidl.nn.module import Module, check_module
 
 
 class Residual(Module):
@@ -20,8 +20,7 @@ class Residual(Module):
     """
 
     def __init__(self, module: Module) -> None:
-        if not isinstance(module, Module):
-            raise TypeError(f"Residual: expected a module, got {type(module).__name__}")
+        check_module("Residual", module)
         self.module = module
 
     def config(self) -> dict[str, Any]:

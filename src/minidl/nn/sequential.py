@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from minidl.backend import Array
-from minidl.nn.module import Module, Part
+from minidl.nn.module import Module, Part, check_module
 
 
 class Sequential(Module):
@@ -18,8 +18,7 @@ class Sequential(Module):
 
     def __init__(self, *modules: Module) -> None:
         for module in modules:
-            if not isinstance(module, Module):
-                raise TypeError(f"Sequential: expected modules, got {type(module).__name__}")
+            check_module("Sequential", module)
         if len({id(module) for module in modules}) < len(modules):
             raise ValueError(
                 "Sequential: expected each module once, got one twice; its second forward would "
