@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import array_api_compat
 import numpy as np
 
-from minidl.backend.base import Array
+from minidl.backend.base import Array, library_of
 
 
 def dtype_name(x: Array) -> str:
@@ -41,9 +41,13 @@ _writeable: dict[type, bool] = {}
 
 
 def namespace(x: Array) -> Any:
-    """The array API namespace of an array."""
+    """The array API namespace of an array; `TypeError` for anything else."""
     xp = _namespaces.get(type(x))
     if xp is None:
+        if isinstance(x, np.ndarray) and library_of(x) is None:  # a matrix, a masked array
+            raise TypeError(
+                f"expected an array, got {type(x).__name__}; get_backend().asarray(...) makes it one"
+            )
         xp = _namespaces[type(x)] = array_api_compat.array_namespace(x)
         # Now, since torch.compile traces no import.
         name = xp.__name__.removeprefix("array_api_compat.")
