@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from contextvars import ContextVar
 from typing import Any
 
@@ -204,23 +203,6 @@ def test_use_backend_for_a_block(backend: Backend) -> None:
             raise RuntimeError
         assert get_backend() is backend
     assert get_backend() is outside
-
-
-@pytest.mark.usefixtures("default_restored")
-def test_the_default_holds_in_all_threads() -> None:
-    use_backend("numpy", dtype="float64")
-    seen: list[Backend] = []
-    thread = threading.Thread(target=lambda: seen.append(get_backend()))
-    thread.start()
-    thread.join(timeout=60)
-    assert seen == [get_backend("numpy", "float64")]
-
-
-def test_a_failed_use_backend_changes_nothing() -> None:
-    before = get_backend()
-    with pytest.raises(BackendError):
-        use_backend("nonsense")
-    assert get_backend() is before
 
 
 def test_the_environment_names_the_default(backend_name: str) -> None:

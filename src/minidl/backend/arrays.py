@@ -46,7 +46,7 @@ def namespace(x: Array) -> Any:
     if xp is None:
         if isinstance(x, np.ndarray) and library_of(x) is None:  # a matrix, a masked array
             raise TypeError(
-                f"expected an array, got {type(x).__name__}; get_backend().asarray(...) makes it one"
+                f"expected an array, got {type(x).__name__}; get_backend().asarray(…) makes it one"
             )
         xp = _namespaces[type(x)] = array_api_compat.array_namespace(x)
         # Now, since torch.compile traces no import.

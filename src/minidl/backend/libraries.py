@@ -28,7 +28,7 @@ class NumPy(Backend):
 
     @staticmethod
     def owns(x: object) -> bool:
-        # Not those whose operators differ: `*` of matrices is no product of elements, a mask spreads.
+        # Not what has other operators: the product of a matrix, a mask that spreads.
         differs = isinstance(x, np.matrix) or hasattr(x, "mask")
         return array_api_compat.is_numpy_array(x) and not differs
 
