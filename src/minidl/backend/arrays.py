@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import array_api_compat
 import numpy as np
 
-from minidl.backend.base import Array, library_of
+from minidl.backend.base import Array
 
 
 def dtype_name(x: Array) -> str:
@@ -41,13 +41,12 @@ _writeable: dict[type, bool] = {}
 
 
 def namespace(x: Array) -> Any:
-    """The array API namespace of an array; `TypeError` for anything else."""
+    """The array API namespace of an array."""
     xp = _namespaces.get(type(x))
     if xp is None:
-        if isinstance(x, np.ndarray) and library_of(x) is None:  # a matrix, a masked array
-            raise TypeError(
-                f"expected an array, got {type(x).__name__}; get_backend().asarray(…) makes it one"
-            )
+        if isinstance(x, np.ndarray) and type(x).__mul__ is not np.ndarray.__mul__:
+            # np.matrix, whose product is that of matrices, and what else has its own arithmetic
+            raise TypeError(f"expected a plain array, got {type(x).__name__}")
         xp = _namespaces[type(x)] = array_api_compat.array_namespace(x)
         # Now, since torch.compile traces no import.
         name = xp.__name__.removeprefix("array_api_compat.")

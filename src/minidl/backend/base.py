@@ -94,6 +94,7 @@ class Backend(ABC):
 
         Raises:
             TypeError: if `x` does not hold real numbers or booleans, or has masked values.
+            ValueError: for integers that JAX would narrow to other numbers.
         """
         host = to_numpy(x)
         if host.dtype.kind not in "fiub":

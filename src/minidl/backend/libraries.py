@@ -28,9 +28,9 @@ class NumPy(Backend):
 
     @staticmethod
     def owns(x: object) -> bool:
-        # Not what has other operators: the product of a matrix, a mask that spreads.
-        differs = isinstance(x, np.matrix) or hasattr(x, "mask")
-        return array_api_compat.is_numpy_array(x) and not differs
+        if isinstance(x, np.ndarray) and type(x).__mul__ is not np.ndarray.__mul__:
+            return False  # np.matrix, a masked array, and what else has its own arithmetic
+        return array_api_compat.is_numpy_array(x)
 
 
 class Torch(Backend):
@@ -144,6 +144,12 @@ class JAX(Backend):
         return "" if device is None else _jax_path(device)
 
     def _from_numpy(self, x: np.ndarray[Any, Any]) -> Array:
+        narrow = self._module.dtypes.canonicalize_dtype(x.dtype)
+        if x.dtype.kind in "iu" and narrow != x.dtype and not np.array_equal(x.astype(narrow), x):
+            raise ValueError(
+                f"asarray: expected integers that {narrow} holds, got larger ones; "
+                "jax.config.update('jax_enable_x64', True) gives JAX 64 bits"
+            )
         # jax.numpy.array takes ten times as long; the copy is since JAX may keep the host's memory.
         return self._module.device_put(x.copy(), self.device)
 

@@ -24,7 +24,7 @@ class Parameter:
 
     def __init__(self, value: Array, name: str = "") -> None:
         check_floating("Parameter", "value", value)
-        self.value = value
+        self.value = namespace(value).asarray(value)  # a scalar of NumPy cannot be written to
         self.grad = namespace(value).zeros_like(value)
         self.name = name
 
