@@ -86,10 +86,14 @@ def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
     It is made once: on some libraries making a zero takes longer than the arithmetic with it.
     It is found again by its value, so it cannot be NaN, which no value equals.
     """
-    device = device_key(like)
-    if _is_traced(like, device):  # what is made in a trace ends with it
-        return namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
-    key = (value, shape, type(like), like.dtype, device)
+    key: tuple[Any, ...]
+    if type(like) is np.ndarray:  # a step asks ten times, and NumPy has neither devices nor traces
+        key = (value, shape, like.dtype)
+    else:
+        device = device_key(like)
+        if _is_traced(like, device):  # what is made in a trace ends with it
+            return namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
+        key = (value, shape, type(like), like.dtype, device)
     known = _constants.get(key)
     if known is None:
         known = namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
