@@ -419,5 +419,5 @@ def test_without_the_extra(
     monkeypatch.setitem(sys.modules, "typer", None)
     with pytest.raises(SystemExit) as exited:
         main()
-    assert exited.value.code == "minidl: typer is not installed: pip install 'minidl[cli]'"
+    assert exited.value.code == "minidl: typer is not installed: pip install typer rich matplotlib"
     assert capsys.readouterr().out == ""

@@ -218,5 +218,5 @@ def test_inspect_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert err.startswith("minidl: bad: expected a safetensors file, got: ")
     assert err.count("\n") == 1
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    message = "minidl: safetensors is not installed: pip install 'minidl[safetensors]'\n"
+    message = "minidl: safetensors is not installed: pip install safetensors\n"
     assert run("m") == (1, "", message)

@@ -87,7 +87,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         if path is not None and not path.absolute().parent.is_dir():
             parser.error(f"{name}: expected a folder that exists, got {path.parent}")
     if importlib.util.find_spec("torch") is None:
-        parser.error("torch is not installed, the reference: pip install 'minidl[torch]'")
+        parser.error("torch is not installed, the reference: pip install torch")
     return options
 
 

@@ -9,8 +9,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from minidl.backend import Array, Backend, backend_of, get_backend, namespace, to_numpy
-from minidl.nn.checks import check_place
+from minidl.backend import (
+    Array,
+    Backend,
+    backend_of,
+    dtype_name,
+    get_backend,
+    namespace,
+    to_numpy,
+)
+from minidl.nn.checks import check_floating, check_place
 
 DISK_CENTER = (0.5, 0.5)
 DISK_RADIUS = 1 / math.sqrt(2 * math.pi)
@@ -83,15 +91,16 @@ class Standardizer:
         return cls(host.mean(axis=0), np.where(constant | (std == 0), 1.0, std))
 
     def __call__(self, x: Array) -> Array:
-        """(x - mean) / std, on the backend and in the dtype of `x`."""
+        """(x - mean) / std, on the backend and in the dtype of `x`, which is a floating one."""
+        check_floating("Standardizer", "x", x)
         if x.ndim != 2 or x.shape[1] != len(self.mean):
             raise ValueError(
                 f"Standardizer: expected x of shape (samples, {len(self.mean)}), "
                 f"got {tuple(x.shape)}"
             )
-        backend = backend_of(x)
+        backend, dtype = backend_of(x), dtype_name(x)
         # A product and not a quotient, which JAX rounds in another way than the others.
-        return (x - backend.asarray(self.mean)) * backend.asarray(1 / self.std)
+        return (x - backend.asarray(self.mean, dtype)) * backend.asarray(1 / self.std, dtype)
 
 
 def minibatches(

@@ -12,5 +12,5 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("typer", "rich", "matplotlib"):
             raise
-        sys.exit(f"minidl: {error.name} is not installed: pip install 'minidl[cli]'")
+        sys.exit(f"minidl: {error.name} is not installed: pip install typer rich matplotlib")
     app(prog_name="minidl")

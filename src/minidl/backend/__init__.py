@@ -3,9 +3,9 @@
 This is the ground floor of minidl and the one folder that knows array libraries by name.
 Everything above it computes with the array API namespace of the arrays that it is given.
 
-The default backend decides only where new arrays go (parameters, data sets). It is `numpy`, or
-what the environment variable `MINIDL_BACKEND` named when minidl was imported, or what
-`use_backend` last set.
+The default backend decides only where new arrays go (parameters, data sets). It is that of the
+innermost block of `use_backend`, or what the last call of it without a block set, or what the
+environment variable `MINIDL_BACKEND` named when minidl was imported, or `numpy`.
 """
 
 from minidl.backend.arrays import (

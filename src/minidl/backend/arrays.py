@@ -44,6 +44,9 @@ def namespace(x: Array) -> Any:
     """The array API namespace of an array."""
     xp = _namespaces.get(type(x))
     if xp is None:
+        if isinstance(x, np.ndarray) and type(x).__mul__ is not np.ndarray.__mul__:
+            # np.matrix, whose product is that of matrices, and what else has its own arithmetic
+            raise TypeError(f"expected a plain array, got {type(x).__name__}")
         xp = _namespaces[type(x)] = array_api_compat.array_namespace(x)
         # Now, since torch.compile traces no import.
         name = xp.__name__.removeprefix("array_api_compat.")
@@ -109,10 +112,14 @@ def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
     It is made once: on some libraries making a zero takes longer than the arithmetic with it.
     It is found again by its value, so it cannot be NaN, which no value equals.
     """
-    device = device_key(like)
-    if _is_traced(like, device):  # what is made in a trace ends with it
-        return namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
-    key = (value, shape, type(like), like.dtype, device)
+    key: tuple[Any, ...]
+    if type(like) is np.ndarray:  # a step asks ten times, and NumPy has neither devices nor traces
+        key = (value, shape, like.dtype)
+    else:
+        device = device_key(like)
+        if _is_traced(like, device):  # what is made in a trace ends with it
+            return namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
+        key = (value, shape, type(like), like.dtype, device)
     known = _constants.get(key)
     if known is None:
         known = namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))

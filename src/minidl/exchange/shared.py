@@ -94,7 +94,7 @@ def imported(name: str, extra: str) -> Any:
         package = name.partition(".")[0]
         if (error.name or "").partition(".")[0] != package:
             raise
-        message = f"{package} is not installed: pip install 'minidl[{extra}]'"
+        message = f"{package} is not installed: pip install {extra}"
         raise ModuleNotFoundError(message, name=package) from None
 
 

@@ -24,7 +24,8 @@ class Parameter:
 
     def __init__(self, value: Array, name: str = "") -> None:
         check_floating("Parameter", "value", value)
-        self.value = value = detached(value)
+        # an array: a scalar of NumPy cannot be written to
+        self.value = value = detached(namespace(value).asarray(value))
         self.grad = namespace(value).zeros_like(value)
         self.name = name
 
