@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,9 @@ def namespace(x: Array) -> Any:
     """The array API namespace of an array."""
     xp = _namespaces.get(type(x))
     if xp is None:
+        if isinstance(x, np.ndarray) and type(x).__mul__ is not np.ndarray.__mul__:
+            # np.matrix, whose product is that of matrices, and what else has its own arithmetic
+            raise TypeError(f"expected a plain array, got {type(x).__name__}")
         xp = _namespaces[type(x)] = array_api_compat.array_namespace(x)
         # Now, since torch.compile traces no import.
         name = xp.__name__.removeprefix("array_api_compat.")
@@ -81,7 +85,7 @@ def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
     """An array of one value, with the dtype and on the device of `like`, which nobody may change.
 
     It is made once: on some libraries making a zero takes longer than the arithmetic with it.
-    It is found again by its value, so it cannot be NaN, which no value equals.
+    It is found again by its value, and NaN, which no value equals, as the object `math.nan`.
     """
     device = device_key(like)
     if _is_traced(like, device):  # what is made in a trace ends with it
@@ -89,7 +93,12 @@ def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
     key = (value, shape, type(like), like.dtype, device)
     known = _constants.get(key)
     if known is None:
-        known = namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
+        if math.isnan(value) and library(like).__name__ == "jax.numpy":
+            # A copy: what returns NaN raises under `jax_debug_nans`, and this one may go unused.
+            jax = importlib.import_module("jax")
+            known = jax.device_put(np.full(shape, value, like.dtype), like.device)
+        else:
+            known = namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
         if len(_constants) >= _MOST_CONSTANTS and not _keeping:
             _constants.clear()
         _constants[key] = known
