@@ -66,15 +66,21 @@ class CrossEntropy(Loss):
     def forward(self, output: Array, target: Array, weights: Array | None = None) -> Array:
         """Σ l, with l = -Σ q · log p for each sample."""
         check_floating(self, "output", output)
-        classes, samples = self._classes(output), output.shape[:-1]
+        classes, samples = output.shape[-1] if output.ndim else 0, output.shape[:-1]
+        if not classes:
+            raise ValueError(
+                f"{self}: expected output of shape (…, classes), got {tuple(output.shape)}"
+            )
         xp, where, zero = namespace(output), library(output).where, constant(0, (), output)
         if weights is None:
             weights = constant(1, samples, output)
         else:
             weights = self._spread(weights, output, samples)
-        class_weights = None if self.class_weights is None else self.class_weights.like(output)
-        self._check_target(target, output)
-        if xp.isdtype(target.dtype, "integral"):
+        indices = self._are_indices(target, output)
+        class_weights = None
+        if self.class_weights is not None:
+            class_weights = self.class_weights.beside(self, output)
+        if indices:
             target, weights = self._one_hot(target, output, weights)
             counts = weights
             if class_weights is not None:
@@ -86,8 +92,10 @@ class CrossEntropy(Loss):
         q = (1 - self.label_smoothing) * target + self.label_smoothing / classes
         if class_weights is not None:
             q = where(class_weights == zero, zero, q) * class_weights
+        present = weights != zero
+        if class_weights is not None or not indices:  # else some q is not 0
+            present = present & xp.any(q != zero, axis=-1)
         # What is absent must not reach the exponentials: 0 · NaN is NaN.
-        present = (weights != zero) & xp.any(q != zero, axis=-1)
         output = where(xp.expand_dims(present, axis=-1), output, zero)
         shifted = output - xp.max(output, axis=-1, keepdims=True)  # exp cannot overflow
         exponentials = xp.exp(shifted)
@@ -111,40 +119,32 @@ class CrossEntropy(Loss):
         index = xp.astype(target, numbers.dtype, copy=False)
         is_class = xp.expand_dims(index, axis=-1) == numbers
         zero, nan = constant(0, (), output), constant(math.nan, (), output)
-        known = xp.any(is_class, axis=-1) | (weights == zero)
-        weights = where(index == self.ignore_index, zero, where(known, weights, nan))
+        ignored = (index == self.ignore_index) | (weights == zero)
+        known = xp.any(is_class, axis=-1) | ignored
+        weights = where(ignored, zero, where(known, weights, nan))
         return xp.astype(is_class, output.dtype), weights
 
-    def _check_target(self, target: Array, output: Array) -> None:
-        """Raise unless the target is class indices or probabilities."""
+    def _are_indices(self, target: Array, output: Array) -> bool:
+        """Whether the target is class indices, and not probabilities; raise if it is neither."""
         check_place(self, "target", target, output)
         samples = output.shape[:-1]
         if namespace(output).isdtype(target.dtype, "integral"):
             if target.shape == output.shape:
                 raise TypeError(
-                    f"{self}: expected probabilities of dtype {dtype_name(output)}, got target of "
-                    f"{dtype_name(target)}; {_converted(target, dtype_name(output))}"
+                    f"{self}: expected target of class indices of shape {tuple(samples)} or of "
+                    f"probabilities of dtype {dtype_name(output)}, got {dtype_name(target)} of "
+                    f"shape {tuple(target.shape)}; {_converted(target, dtype_name(output))}"
                 )
             check_array(self, "target", target, target, samples)
-        elif target.shape in (samples, (*samples, 1)) and target.shape != output.shape:
+            return True
+        if target.shape in (samples, (*samples, 1)) and target.shape != output.shape:
             raise TypeError(
-                f"{self}: expected class indices of an integer dtype and of shape "
-                f"{tuple(samples)}, got target of {dtype_name(target)} and of shape "
-                f"{tuple(target.shape)}; {_converted(target, 'int64')}"
+                f"{self}: expected target of class indices, of an integer dtype and of shape "
+                f"{tuple(samples)}, got {dtype_name(target)} of shape {tuple(target.shape)}; "
+                f"{_converted(target, 'int64')}"
             )
-        else:
-            check_array(self, "target", target, output, output.shape)
-
-    def _classes(self, output: Array) -> int:
-        """The number of classes, checked."""
-        classes = output.shape[-1] if output.ndim else 0
-        expected = classes if self.class_weights is None else self.class_weights.shape[0]
-        if not classes or classes != expected:
-            raise ValueError(
-                f"{self}: expected output of shape (…, {expected or 'classes'}), "
-                f"got {tuple(output.shape)}"
-            )
-        return int(classes)
+        check_array(self, "target", target, output, output.shape)
+        return False
 
     def __repr__(self) -> str:
         return f"CrossEntropy(reduction={self.reduction!r}, label_smoothing={self.label_smoothing})"
@@ -153,8 +153,8 @@ class CrossEntropy(Loss):
 class BCEWithLogits(Loss):
     """The binary cross-entropy -w · t · log p - (1 - t) · log(1 - p), p = σ(x), for each output x.
 
-    With softplus(x) = log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), in which nothing
-    overflows, it is w · t · softplus(-x) + (1 - t) · softplus(x). Here any number of an output's
+    It is d · |x| + (w · t + 1 - t) · log(1 + exp(-|x|)), in which nothing overflows, where d is
+    what the sign of x denies: 1 - t if x ≥ 0, and else w · t. Here any number of an output's
     elements can be true at once, where `CrossEntropy` has one true class.
 
     Output: logits, of any shape. Target: probabilities in [0, 1] (which is not checked), of the
@@ -162,45 +162,45 @@ class BCEWithLogits(Loss):
 
     Args:
         reduction: `"sum"`, or `"mean"` to divide by the number of elements.
-        pos_weight: The weight w of what is true, finite: a number, or a list or an array of any
-            backend, of a shape with which that of the output ends, such as `(outputs,)`.
+        pos_weight: The weight w of what is true, 1 if it is not given; finite: a number, or a list
+            or an array of any backend, of a shape with which that of the output ends, such as
+            `(outputs,)`.
     """
 
-    def __init__(self, reduction: str = "sum", *, pos_weight: Array = 1.0) -> None:
+    def __init__(self, reduction: str = "sum", *, pos_weight: Array | None = None) -> None:
         super().__init__(reduction)
-        self.pos_weight = Placed("BCEWithLogits", "pos_weight", pos_weight)
+        self.pos_weight = None
+        if pos_weight is not None:
+            self.pos_weight = Placed("BCEWithLogits", "pos_weight", pos_weight)
 
     def forward(self, output: Array, target: Array, weights: Array | None = None) -> Array:
-        """Σ w · t · softplus(-x) + (1 - t) · softplus(x)."""
+        """Σ d · |x| + (w · t + 1 - t) · log(1 + exp(-|x|))."""
         check_floating(self, "output", output)
         check_array(self, "target", target, output, output.shape)
-        shape = self.pos_weight.shape
-        if shape != output.shape[output.ndim - len(shape) :]:
-            raise ValueError(
-                f"{self}: expected output of a shape that ends with pos_weight's {shape}, "
-                f"got {tuple(output.shape)}"
-            )
         if weights is not None:
             weights, output, target = self._present(weights, output, target)
-        xp, lib = namespace(output), library(output)
+        xp, where = namespace(output), library(output).where
         zero, one = constant(0, (), output), constant(1, (), output)
-        true, false = self.pos_weight.like(output) * target, one - target
-        tail = xp.exp(-xp.abs(output))
-        # No 0 · inf: a truth that is certain is absent from the other's loss.
-        losses = lib.where(true == zero, zero, lib.maximum(-output, zero)) * true
-        losses = losses + lib.where(false == zero, zero, lib.maximum(output, zero)) * false
-        loss, scale = self._reduced(losses + xp.log1p(tail) * (true + false), weights)
-        self.saved = output, true, false, tail, scale
+        true, false, both = target, one - target, one
+        if self.pos_weight is not None:
+            true = true * self.pos_weight.beside(self, output)
+            both = true + false
+        positive, size = output >= zero, xp.abs(output)
+        denied = where(positive, false, true)
+        tail = xp.exp(-size)
+        losses = where(denied == zero, zero, size) * denied + both * xp.log1p(tail)  # no 0 · inf
+        loss, scale = self._reduced(losses, weights)
+        self.saved = positive, true, both, tail, scale
         return loss
 
     def backward(self) -> Array:
         """(w · t + 1 - t) · σ(x) - w · t; without w, σ(x) - t."""
-        output, true, false, tail, scale = saved(self)
-        zero, one = constant(0, (), output), constant(1, (), output)
-        sigmoid = library(output).where(output >= zero, one, tail) / (one + tail)
-        return self._scaled((true + false) * sigmoid - true, scale)
+        positive, true, both, tail, scale = saved(self)
+        one = constant(1, (), tail)
+        sigmoid = library(tail).where(positive, one, tail) / (one + tail)
+        return self._scaled(both * sigmoid - true, scale)
 
 
 def _converted(x: Array, dtype: str) -> str:
-    """The way out of another dtype."""
+    """How a target gets another dtype on any backend."""
     return f"minidl.get_backend({backend_of(x).name!r}).asarray(target, {dtype!r}) converts it"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import Array, device_key, device_of, namespace, to_numpy
+from minidl.nn.checks import check_array
 from minidl.nn.numbers import shortly
 
 
@@ -31,13 +32,17 @@ class Placed:
         self._numbers = host.astype(np.float64).tolist()
         self._copies: dict[Any, Array] = {}
 
-    def like(self, x: Array) -> Array:
-        """The numbers in the dtype of `x`, where it lies."""
-        device = device_key(x)
-        key = (type(x), x.dtype, device)
+    def beside(self, owner: object, output: Array) -> Array:
+        """The numbers where `output` lies, in its dtype; its shape must end with theirs."""
+        if self.shape:
+            check_array(owner, "output", output, output, (..., *self.shape))
+        device = device_key(output)
+        key = (type(output), output.dtype, device)
         copy = self._copies.get(key)
         if copy is None:
-            copy = namespace(x).asarray(self._numbers, dtype=x.dtype, device=device_of(x))
+            copy = namespace(output).asarray(
+                self._numbers, dtype=output.dtype, device=device_of(output)
+            )
             if device is not None:  # what JAX makes in a trace ends with the trace
                 self._copies[key] = copy
         return copy
