@@ -23,7 +23,7 @@ class Loss(ABC):
             is absent: its loss and its gradient are 0, even if it is infinite or NaN.
 
     Attributes:
-        saved: What `forward` keeps for `backward`; None before the first forward.
+        saved: What `forward` keeps for `backward`, which takes it; else None. No copy has it.
     """
 
     reduction: str = "sum"
@@ -101,7 +101,7 @@ class Loss(ABC):
         return gradient if scale is None else gradient * scale
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles hold: nothing of the last forward."""
+        """For copies and pickles: without what `forward` saved."""
         return {name: value for name, value in vars(self).items() if name != "saved"}
 
     def __repr__(self) -> str:
