@@ -224,9 +224,11 @@ def test_cross_entropy_is_torchs(
         probabilities = uniform(4, *shape) / 2
         for target in (classes, some_ignored, probabilities):
             assert_like_torch(backend64, loss, [output, target], plain)
-            for dimensions in range(len(shape)):
-                weights = np.asarray(uniform(2, *shape[:dimensions]))
-                assert_like_torch(backend64, loss, [output, target, weights], weighted)
+            weights = np.asarray(uniform(2, *shape[:-1]))
+            assert_like_torch(backend64, loss, [output, target, weights], weighted)
+        for dimensions in range(len(shape) - 1):  # weights of many samples each
+            weights = np.asarray(uniform(2, *shape[:dimensions]))
+            assert_like_torch(backend64, loss, [output, classes, weights], weighted)
     ignoring = CrossEntropy(
         reduction, label_smoothing=smoothing, class_weights=class_weights, ignore_index=1
     )
