@@ -92,6 +92,12 @@ def cases() -> dict[str, Case]:
             LABELS,
             ROW,
         ),
+        "truth of weight 0": Case(
+            elementwise["pos_weight"],
+            output,
+            np.where(np.eye(4, 3, 1) == 1, 1.0, some(1, 4, 3)),
+            (np.eye(4, 3, 1) == 1) & (np.arange(3) == 2),
+        ),
         "probabilities of 0": Case(CrossEntropy, output, PROBABILITIES, ROW),
     }
     return found

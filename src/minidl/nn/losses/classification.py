@@ -185,6 +185,7 @@ class BCEWithLogits(Loss):
         if self.pos_weight is not None:
             true = true * self.pos_weight.beside(self, output)
             both = true + false
+            output = where((true == zero) & (false == zero), zero, output)  # absent
         positive, size = output >= zero, xp.abs(output)
         denied = where(positive, false, true)
         tail = xp.exp(-size)
