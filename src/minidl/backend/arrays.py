@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,7 +111,7 @@ def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
     """An array of one value, with the dtype and on the device of `like`, which nobody may change.
 
     It is made once: on some libraries making a zero takes longer than the arithmetic with it.
-    It is found again by its value, so it cannot be NaN, which no value equals.
+    It is found again by its value, and NaN, which no value equals, as the object `math.nan`.
     """
     key: tuple[Any, ...]
     if type(like) is np.ndarray:  # a step asks ten times, and NumPy has neither devices nor traces
@@ -122,7 +123,12 @@ def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
         key = (value, shape, type(like), like.dtype, device)
     known = _constants.get(key)
     if known is None:
-        known = namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
+        if math.isnan(value) and library(like).__name__ == "jax.numpy":
+            # A copy: what returns NaN raises under `jax_debug_nans`, and this one may go unused.
+            jax = importlib.import_module("jax")
+            known = jax.device_put(np.full(shape, value, like.dtype), like.device)
+        else:
+            known = namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
         if len(_constants) >= _MOST_CONSTANTS and not _keeping:
             _constants.clear()
         _constants[key] = known
