@@ -358,7 +358,7 @@ BIG = 10**9
         ({**LINEAR, "backend": "torch"}, "a config of Linear without backend and rng, got one"),
         ({**LINEAR, "initializer": [1]}, "a config that makes a Linear, got: .*not callable"),
         ({**LINEAR, "size": 1}, "a config that makes a Linear, got: .*size"),
-        ({"type": "Linear"}, "a size as 'in_features' of Linear, got none"),
+        ({"type": "Linear"}, "a size as 'in_features' of Linear, got None"),
         ({**LINEAR, "in_features": 10**4000}, "a size as 'in_features' of Linear, got 1000"),
         ({"type": "Module"}, "modules of minidl .*, got 'Module'"),
         ({"type": "os.system"}, r"modules of minidl \(give load.* your own\), got 'os.system'"),

@@ -18,15 +18,17 @@ MOST_MODULES = 5_000
 DEEPEST = 200
 """Levels of JSON; a container in a container adds two or three."""
 
-_ELEMENTS: dict[str, Callable[[Mapping[str, int]], int]] = {
-    "Linear": lambda size: (size["in_features"] + 1) * size["out_features"],
-    "LayerNorm": lambda size: 2 * size["features"],
-    "BatchNorm1d": lambda size: 4 * size["features"],
-    "Embedding": lambda size: size["num_embeddings"] * size["features"],
-    "Dropout": lambda _: 1,
+_ELEMENTS: dict[str, Callable[[Callable[[str], int], Callable[[str], int]], int]] = {
+    "Linear": lambda size, has: (size("in_features") + has("bias")) * size("out_features"),
+    "LayerNorm": lambda size, has: size("features") * has("elementwise_affine") * (1 + has("bias")),
+    "BatchNorm1d": lambda size, has: (
+        size("features") * (has("affine") * (1 + has("bias")) + 2 * has("track_running_stats"))
+    ),
+    "Embedding": lambda size, _: size("num_embeddings") * size("features"),
+    "Dropout": lambda *_: 1,
 }
-"""How many elements the arrays of a module have, by its config: a file whose architecture has
-more than the file itself is refused before they are made."""
+"""How many elements the arrays of a module have, by its sizes and what its config does not switch
+off: a file whose architecture has more than the file itself is refused before they are made."""
 
 Kinds = dict[str, type[Module]]
 """Classes by their names."""
@@ -137,13 +139,18 @@ def _elements(description: dict[str, Any], kinds: Kinds) -> int:
         return 0
     forbidden = description.keys() & {"backend", "rng"}
     require(not forbidden, f"a config of {name} without backend and rng", "one")
-    sizes = {k: size for k, size in description.items() if type(size) is int and 0 < size < 2**63}
-    try:
-        return _ELEMENTS[name](sizes) if name in _ELEMENTS else 0
-    except KeyError as error:
-        (key,) = error.args
-        got = shortly(description[key]) if key in description else "none"
-        raise UnexpectedError(f"a size as {key!r} of {name}, got {got}") from None
+
+    def size(key: str) -> int:
+        value = description.get(key)
+        sizes = value if isinstance(value, list) else [value]
+        valid = 0 < len(sizes) <= 64 and all(type(n) is int and 0 < n < 2**63 for n in sizes)
+        require(valid, f"a size as {key!r} of {name}", shortly(value))
+        return math.prod(sizes)
+
+    def has(key: str) -> int:
+        return description.get(key) is not False
+
+    return _ELEMENTS[name](size, has) if name in _ELEMENTS else 0
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -38,8 +38,6 @@ from minidl.exchange.shared import (
     imported,
     join,
     own_modules,
-    own_name,
-    place,
     set_state,
     walk,
     write_whole,
@@ -129,7 +127,6 @@ def _again(text: str, state: State, kinds: Kinds, backend: str | Backend | None)
     except (TypeError, ValueError) as error:
         message = f"arrays that fit the architecture, got: {in_short(error)}"
         raise UnexpectedError(message) from None
-    _require_one_float_dtype(model)
     return model
 
 
@@ -187,18 +184,6 @@ def _require_whole_config(where: str, module: Module, again: Module) -> None:
             raise UnexpectedError(
                 f"config() of {where} to return {name}={shortly(value)}, got {shortly(other)}"
             )
-
-
-def _require_one_float_dtype(model: Module) -> None:
-    """Raise if a layer of minidl's own, which computes in one dtype, has arrays of several."""
-    for path, module in walk(model):
-        if own_name(module):
-            held = [part for part in vars(module).values() if isinstance(part, Parameter | Buffer)]
-            dtypes = {dtype_name(one.value) for one in held}
-            floats = sorted(dtype for dtype in dtypes if "float" in dtype)
-            if len(floats) > 1:
-                got = f"{' and '.join(floats)} in {place(path, own_name(module))}"
-                raise UnexpectedError(f"floats of one dtype within a layer, got {got}")
 
 
 def _kinds(modules: Iterable[type[Module]]) -> Kinds:

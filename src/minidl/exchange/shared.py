@@ -74,7 +74,8 @@ def set_state(model: Module, state: State, backend: str | Backend | None) -> Non
 
     Raises:
         ValueError: as `load_state_dict`; and if values are of another kind than the model's, such
-            as integers for weights, or integers that the model's dtype does not have.
+            as integers for weights, or integers that the model's dtype does not have, or if those
+            of one of minidl's own modules are of several floating dtypes.
         TypeError: for a dtype that the backend's library lacks.
     """
     backend = get_backend(backend, floating_dtype(state))
@@ -97,6 +98,18 @@ def set_state(model: Module, state: State, backend: str | Backend | None) -> Non
             one.value = backend.asarray(values, values.dtype.name)
             if isinstance(one, Parameter):
                 one.grad = namespace(one.value).zeros_like(one.value)
+    _require_one_dtype(model)
+
+
+def _require_one_dtype(model: Module) -> None:
+    """Raise unless each of minidl's own modules has floating arrays of one dtype."""
+    for path, module in walk(model):
+        held = [one.value for one in vars(module).values() if isinstance(one, Parameter | Buffer)]
+        dtypes = sorted({dtype_name(x) for x in held if "float" in dtype_name(x)})
+        if len(dtypes) > 1 and own_name(module):
+            raise ValueError(
+                f"{place(path, own_name(module))} has arrays of {' and '.join(dtypes)}"
+            )
 
 
 def imported(name: str, extra: str) -> Any:
