@@ -194,7 +194,7 @@ def test_what_cannot_be_made_again(tmp_path: Path) -> None:
 
     refused(
         Forgetful(3),
-        r"save: expected a model that load makes again; .*makes a Forgetful, got: .*'features'",
+        r"save: expected a model that load makes again, .*makes a Forgetful, got: .*'features'",
     )
     refused(Wrong(3), r"save: expected a model that load .*factor has shape \(3,\) and not \(4,\)")
     relu = ReLU()

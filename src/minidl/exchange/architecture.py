@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from minidl.exchange.header import UnexpectedError, in_short, require
-from minidl.exchange.shared import own_modules
+from minidl.exchange.shared import own_modules, own_name
 from minidl.nn.module import Module
 from minidl.nn.numbers import shortly
 
@@ -111,11 +111,15 @@ def _made(value: Any, kinds: Kinds) -> Any:
         return config
     kind = kinds[value["type"]]
     try:
-        return kind.from_config(config)
+        module = kind.from_config(config)
     except Exception as error:  # whatever a constructor throws
         raise UnexpectedError(
             f"a config that makes a {kind.__name__}, got: {in_short(error)}"
         ) from error
+    if own_name(module):
+        unknown = sorted(config.keys() - module.config().keys())
+        require(not unknown, f"the arguments of a {kind.__name__}", shortly(unknown))
+    return module
 
 
 def _modules(value: Any, depth: int = 0) -> Iterator[dict[str, Any]]:

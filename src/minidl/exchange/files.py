@@ -161,8 +161,7 @@ def _require_same_again(model: Module, text: str, state: State, kinds: Kinds) ->
             _require_whole_config(path or "the model", one, other)
     except UnexpectedError as error:
         raise ValueError(
-            "save: expected a model that load makes again; of its file load would say: expected "
-            f"{error}"
+            f"save: expected a model that load makes again, which takes {error}"
         ) from None
 
 
@@ -182,7 +181,8 @@ def _require_whole_config(where: str, module: Module, again: Module) -> None:
         value, other = vars(module)[name], vars(again)[name]
         if isinstance(value, str | bool | int | float | None) and value != other:
             raise UnexpectedError(
-                f"config() of {where} to return {name}={shortly(value)}, got {shortly(other)}"
+                f"a config() of {where} that returns {name}={shortly(value)}, "
+                f"got what makes {shortly(other)} of it"
             )
 
 
