@@ -84,8 +84,17 @@ def changed(rng: Rng, tree: Any) -> None:
                 visit(item)
 
     visit(tree)
-    node, key = pick(rng, places)
-    choice = rng.integers(8)
+    leaves = [
+        (node, key)
+        for node, key in places
+        if key != "type" and not isinstance(node[key], dict | list)
+    ]
+    if leaves and rng.random() < 0.6:
+        node, key = pick(rng, leaves)
+        choice = int(pick(rng, [0, 1, 2, 5, 5, 7, 7, 7]))
+    else:
+        node, key = pick(rng, places)
+        choice = int(rng.integers(8))
     if choice == 0:
         del node[key]
     elif choice == 1 and isinstance(node, dict):
@@ -97,7 +106,7 @@ def changed(rng: Rng, tree: Any) -> None:
     elif choice == 4 and isinstance(node, dict) and "type" in node:
         node["type"] = pick(rng, NAMES)
     elif choice == 5 and type(node[key]) in (int, float):
-        node[key] += int(rng.integers(-3, 4))
+        node[key] += pick(rng, [-3, -1, 1, 2, 0.5])
     elif choice == 6:
         for _ in range(int(rng.integers(1, 300))):
             node[key] = [node[key]] if rng.random() < 0.9 else {"a": node[key]}
@@ -116,7 +125,7 @@ def joined(header: Any, rest: bytes, **kwargs: Any) -> bytes:
     return struct.pack("<Q", len(text)) + text + rest
 
 
-def bits(rng: Rng, data: bytes) -> bytes:
+def flipped(rng: Rng, data: bytes) -> bytes:
     content = bytearray(data)
     for _ in range(rng.integers(1, 9)):
         content[rng.integers(len(content))] ^= 1 << rng.integers(8)
@@ -140,9 +149,12 @@ def lengths(rng: Rng, data: bytes) -> bytes:
     return data[:start] + data[end:]
 
 
-def header_bits(rng: Rng, data: bytes) -> bytes:
-    (size,) = struct.unpack("<Q", data[:8])
-    return data[:8] + bits(rng, data[8 : 8 + size]) + data[8 + size :]
+def bits(rng: Rng, data: bytes) -> bytes:
+    """Of the header or of the arrays."""
+    end = 8 + struct.unpack("<Q", data[:8])[0]
+    if len(data) > end and rng.random() < 0.5:
+        return data[:end] + flipped(rng, data[end:])
+    return flipped(rng, data[:end]) + data[end:]
 
 
 def header_fields(rng: Rng, data: bytes) -> bytes:
@@ -162,7 +174,9 @@ def array_fields(rng: Rng, data: bytes) -> bytes:
     array = pick(rng, held)
     choice = rng.integers(3)
     if choice == 0:
-        array["shape"] = array["shape"][::-1]
+        array["shape"] = pick(
+            rng, [array["shape"][::-1], [*array["shape"], 1], [1] * 70, [0], [2**62]]
+        )
     elif choice == 1:
         array["dtype"] = pick(
             rng, ["I32", "U32", "F32", "F16", "BF16", "I64", "F64", "BOOL", "F8_E4M3"]
@@ -189,7 +203,7 @@ def configurations(rng: Rng, data: bytes) -> bytes:
 
 
 MUTATIONS: list[Callable[[Rng, bytes], bytes]] = [
-    bits, lengths, header_bits, header_fields, array_fields, configurations, configurations,
+    bits, lengths, header_fields, array_fields, configurations, configurations,
 ]  # fmt: skip
 
 
