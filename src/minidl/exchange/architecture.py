@@ -15,8 +15,8 @@ from minidl.nn.module import Module
 from minidl.nn.numbers import shortly
 
 MOST_MODULES = 5_000
-DEEPEST = 200
-"""Levels of JSON; a container in a container adds two or three."""
+DEEPEST = 133
+"""Levels of JSON: a `Sequential` in another adds two, its object and the list in that."""
 
 _ELEMENTS: dict[str, Callable[[Callable[[str], int], Callable[[str], int]], int]] = {
     "Linear": lambda size, has: (size("in_features") + has("bias")) * size("out_features"),
@@ -41,12 +41,12 @@ def described(value: Any, where: str, kinds: Kinds, depth: int = 0) -> Any:
         ValueError: for what JSON does not have, and for modules too deep inside others.
     """
     if depth > DEEPEST:
-        raise ValueError(f"save: expected modules in fewer than {DEEPEST // 3} others, got more")
+        raise ValueError(f"save: expected modules in at most {DEEPEST // 2} others, got more")
     if isinstance(value, Module):
         name = type(value).__name__
         if kinds.setdefault(name, type(value)) is not type(value):
             raise ValueError(f"save: expected one class of the name {name}, got two")
-        return {"type": name, **described(value.config(), name, kinds, depth + 1)}
+        return {"type": name, **described(value.config(), name, kinds, depth)}
     if isinstance(value, Mapping):
         if "type" in value or not all(isinstance(key, str) for key in value):
             raise ValueError(

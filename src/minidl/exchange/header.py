@@ -99,7 +99,8 @@ def read(path: str | os.PathLike[str]) -> Contents:
         for key, dtype in dtypes.items():
             require(dtype in DTYPES, f"arrays of {', '.join(DTYPES)}", f"{dtype} as {key}")
         architecture, written = metadata.get("architecture", ""), metadata.get("minidl", "?")
-        check_names([written, *shapes], len(architecture))
+        check_names(list(shapes), len(architecture))
+        require(written.isprintable(), "a printable version of minidl", ascii(written))
     elements = {key: math.prod(shape) for key, shape in shapes.items()}
     return Contents(name, written, architecture, elements)
 
@@ -111,7 +112,7 @@ def check_names(names: list[str], characters: int) -> None:
     allowed = f"an architecture of 1 to {MOST_CHARACTERS} characters"
     require(0 < characters <= MOST_CHARACTERS, allowed, characters)
     for name in names:  # errors and `minidl inspect` show them on a terminal
-        require(name.isprintable(), "printable names and versions", ascii(name))
+        require(name.isprintable(), "printable names of arrays", ascii(name))
 
 
 def require(true: bool, expected: str, got: object) -> None:
