@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import stat
 from collections.abc import Iterator
@@ -64,20 +63,18 @@ class Contents:
         path: The file.
         minidl: The version of minidl that wrote it.
         architecture: The text of the architecture, unread.
-        elements: The numbers of the elements of the arrays, by path.
     """
 
     path: str
     minidl: str
     architecture: str
-    elements: dict[str, int]
 
     def state(self) -> dict[str, np.ndarray[Any, Any]]:
         """The arrays."""
         safetensors = imported("safetensors", "safetensors")
         try:
             with safetensors.safe_open(self.path, framework="numpy") as file:
-                return {path: file.get_tensor(path) for path in self.elements}
+                return {path: file.get_tensor(path) for path in file.keys()}  # noqa: SIM118
         except (ValueError, safetensors.SafetensorError) as error:  # a size beyond NumPy's
             raise UnexpectedError(f"arrays that NumPy can hold, got: {in_short(error)}") from None
 
@@ -92,17 +89,16 @@ def read(path: str | os.PathLike[str]) -> Contents:
     name = os.fsdecode(path)
     with naming(name):
         _require_ordinary(name)
-        metadata, dtypes, shapes = _parsed(name)
+        metadata, dtypes = _parsed(name)
         kind, version = metadata.get("format"), metadata.get("version")
         require(kind == FORMAT, f"the format {FORMAT!r} that minidl.save writes", repr(kind))
         require(version == VERSION, f"version {VERSION} of the format", repr(version))
         for key, dtype in dtypes.items():
             require(dtype in DTYPES, f"arrays of {', '.join(DTYPES)}", f"{dtype} as {key}")
         architecture, written = metadata.get("architecture", ""), metadata.get("minidl", "?")
-        check_names(list(shapes), len(architecture))
+        check_names(list(dtypes), len(architecture))
         require(written.isprintable(), "a printable version of minidl", ascii(written))
-    elements = {key: math.prod(shape) for key, shape in shapes.items()}
-    return Contents(name, written, architecture, elements)
+    return Contents(name, written, architecture)
 
 
 def check_names(names: list[str], characters: int) -> None:
@@ -133,14 +129,12 @@ def _require_ordinary(name: str) -> None:
     )
 
 
-def _parsed(name: str) -> tuple[dict[str, str], dict[str, str], dict[str, list[int]]]:
-    """The metadata, and the dtypes, in safetensors' words, and shapes of the arrays by path."""
+def _parsed(name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The metadata, and the dtypes of the arrays, in safetensors' words, by path."""
     safetensors = imported("safetensors", "safetensors")
     try:
         with safetensors.safe_open(name, framework="numpy") as file:
-            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  (no dict)
-            dtypes = {key: str(one.get_dtype()) for key, one in slices.items()}
-            shapes = {key: one.get_shape() for key, one in slices.items()}
-            return file.metadata() or {}, dtypes, shapes
+            paths = file.keys()
+            return file.metadata() or {}, {p: str(file.get_slice(p).get_dtype()) for p in paths}
     except safetensors.SafetensorError as error:
         raise UnexpectedError(f"a safetensors file, got: {in_short(error)}") from None
