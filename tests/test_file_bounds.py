@@ -250,11 +250,11 @@ class Power(Identity):
         self.exponent = power
 
 
-class Gain(Linear):
+class Gain(minidl.LeakyReLU):
     """An argument more than the class that wrote the config."""
 
-    def __init__(self, in_features: int, out_features: int, gain: float = 1.0) -> None:
-        super().__init__(in_features, out_features)
+    def __init__(self, negative_slope: float = 0.01, gain: float = 1.0) -> None:
+        super().__init__(negative_slope)
         self.multiplier = gain
 
 
@@ -288,7 +288,7 @@ class Any_(Identity):  # noqa: N801
     [
         (Power(3.0), "a config() of Power that returns the arguments .* none of its own for power"),
         (Power(), "a config() of Power that returns the arguments .* none of its own for power"),
-        (Gain(2, 2, 3.0), "a config() of Gain that returns .* none of its own for gain"),
+        (Gain(gain=3.0), "a config() of Gain that returns .* none of its own for gain"),
         (Half(factor=3.0), "a config() of the model that returns factor=3.0, got what makes 1.0"),
         (Sequential(Half(factor=3.0)), "a config() of 0 that returns factor=3.0, got what makes"),
         (Wrapper(minidl.Tanh()), "every config() to return the modules inside, got others"),
