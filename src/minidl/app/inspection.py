@@ -11,7 +11,7 @@ import typer
 
 from minidl.app.terminal import JsonOption, fail
 from minidl.exchange import FileFormatError, load, summary
-from minidl.exchange.files import read
+from minidl.exchange.header import read
 from minidl.exchange.shared import default_input_shape
 
 

@@ -222,17 +222,32 @@ class Module(ABC):
         """Move parameters, gradients and buffers to a backend, in place; returns itself.
 
         A name keeps the dtypes; a `Backend` converts floating numbers to its own.
+
+        Raises:
+            TypeError: for a dtype that NumPy or the library there lacks. Then nothing has changed.
         """
 
         def moved(x: Array) -> Array:
             if isinstance(backend, Backend):
                 return backend.asarray(x)
-            return get_backend(backend, backend_of(x).dtype_name).asarray(x)
+            there = get_backend(backend, backend_of(x).dtype_name)
+            if there.name == backend_of(x).name:
+                return x
+            try:
+                return there.asarray(x, dtype_name(x))
+            except TypeError:
+                raise TypeError(
+                    f"{type(self).__name__}.to: expected dtypes that NumPy and {there.name} have, "
+                    f"got {dtype_name(x)}; convert the values to another before"
+                ) from None
 
-        for parameter in self.parameters():
-            parameter.value, parameter.grad = moved(parameter.value), moved(parameter.grad)
-        for _, buffer in self.named_buffers():
-            buffer.value = moved(buffer.value)
+        parameters, buffers = self.parameters(), [buffer for _, buffer in self.named_buffers()]
+        pairs = [(moved(value), moved(grad)) for value, grad in parameters]
+        values = [moved(buffer.value) for buffer in buffers]
+        for parameter, pair in zip(parameters, pairs, strict=True):
+            parameter.value, parameter.grad = pair
+        for buffer, value in zip(buffers, values, strict=True):
+            buffer.value = value
         self._forget()
         return self
 
