@@ -44,6 +44,7 @@ Run = Callable[..., Result]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """The command, run in this process and in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minidl.signals.heed", lambda: None)  # this process has its own
 
     def run(*arguments: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["minidl", *arguments])
@@ -213,11 +214,14 @@ def test_backends(run: Run) -> None:
         (["--epochs", "0"], "epochs"),
         (["--batch-size", "0"], "batch-size"),
         (["--batch-size", "many"], "batch-size"),
-        (["--learning-rate", "nan"], "learning_rate: expected a finite number of at least 0"),
-        (["--learning-rate", "-1"], "learning_rate: expected a finite number of at least 0"),
-        (["--standard-deviation", "inf"], "standard_deviation: expected a finite number of at"),
+        (["--epochs", "1" + 400 * "0"], "epochs"),
+        (["--learning-rate", "nan"], "experiment: expected learning_rate to be in [0, inf), got nan"),
+        (["--learning-rate", "-1"], "experiment: expected learning_rate to be in [0, inf), got -1"),
+        (["--standard-deviation", "1e400"], "expected standard_deviation to be in [0, inf), got inf"),
         (["--hidden", "25,x"], "hidden: expected widths such as 25,25,25, got '25,x'"),
-        (["--hidden", "25,0"], "hidden: expected widths of at least 1, got (25, 0)"),
+        (["--hidden", "25,0"], "experiment: expected width to be at least 1, got 0"),
+        (["--hidden", "25,1000000001"], "expected width to be at most 1000000000, got 1000000001"),
+        (["--hidden", "9" * 100_000], "hidden: expected widths such as 25,25,25, got '9999"),
         (["--activations", "relu,gelu,relu"], "activations: expected relu or tanh, got 'gelu'"),
         (["--activations", "relu,tanh"], "activations: expected one for each of the 3 hidden"),
         (["--dtype", "float16"], "dtype"),
@@ -225,6 +229,8 @@ def test_backends(run: Run) -> None:
         (["--sede", "1"], "sede"),
         (["--out", "there"], "out: there: expected a folder that does not exist yet, but it does"),
         (["--out", "file/x"], "out: file/x: expected a place for a new folder, got: "),
+        (["--out", "x/.."], "out: expected a path that ends with a name for a new folder, got"),
+        (["--out", "x" * 300], "expected a place for a new folder, got: File name too long"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -235,7 +241,8 @@ def test_wrong_usage(run: Run, arguments: list[str], message: str) -> None:
     done = run("train", *arguments)
     assert done.code == 2
     assert message in done.err
-    assert "Traceback" not in done.err
+    assert done.err.count("\n") == 1
+    assert len(done.err) < 1100
     assert done.out == ""
     assert files(".") == ["file", "there"]
     assert files("there") == ["mine.txt"]
