@@ -45,5 +45,11 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether a library has found too little memory: some have no class of error for it."""
     words = f"{type(error).__name__} {error}".lower().replace("_", " ")
-    signs = ("out of memory", "outofmemory", "not enough memory", "resource exhausted")
+    signs = (
+        "out of memory",
+        "outofmemory",
+        "allocate memory",
+        "not enough memory",
+        "resource exhausted",
+    )
     return isinstance(error, MemoryError) or any(sign in words for sign in signs)
