@@ -45,7 +45,7 @@ from minidl.app.experiment import train as train_session
 from minidl.app.folder import FolderError, NewFolder, default_folder, new_folder
 from minidl.app.inspection import inspect
 from minidl.app.plots import plot_decision, plot_history, plot_losses
-from minidl.app.terminal import JsonOption, OutputError, console, fail, plain, show, table
+from minidl.app.terminal import JsonOption, OutputError, fail, open_console, plain, show, table
 from minidl.backend import available_backends, get_backend
 from minidl.nn.numbers import shortly
 from minidl.training import History, NonFiniteLossError
@@ -350,8 +350,8 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}", markup=False),
     )
-    terminal = console(stderr=True)
-    with Progress(*columns, console=terminal, disable=not sys.stderr.isatty()) as progress:
+    console = open_console(stderr=True)
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("", total=total, text="")
         yield lambda text: progress.update(task, advance=1, text=text)
 

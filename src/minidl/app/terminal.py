@@ -55,9 +55,9 @@ def plain(text: object) -> str:
     return "".join(map(shown, str(text)))
 
 
-def console(stderr: bool = False) -> Console:
-    """A console that prints text as it is."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+def open_console(stderr: bool = False, width: int | None = None) -> Console:
+    """A console that prints text as it is, by default as wide as the terminal."""
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], **settings: Any) -> str:
@@ -65,9 +65,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], **settings: Any)
     shown = Table(*header, **settings)
     for row in rows:
         shown.add_row(*map(plain, row))
-    wide = console()
-    with wide.capture() as captured:
-        wide.print(shown)
+    console = open_console()
+    with console.capture() as captured:
+        console.print(shown)
     return captured.get().rstrip("\n")
 
 
