@@ -2,7 +2,7 @@
 
 A report is written after each point, so what was measured is kept if the rest is interrupted.
 
-Exit codes: 0 done; 1 interrupted, or nothing was timed; 2 wrong usage.
+Exit codes: 0 done; 1 interrupted or failed, or nothing was timed; 2 wrong usage.
 """
 
 from __future__ import annotations
