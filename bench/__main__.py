@@ -69,7 +69,7 @@ def _measure(arguments: list[str]) -> None:
         memory = machine.device_memory()
         todo = [replace(plan, baseline=baseline, memory=memory) for plan in todo]
     to_stdout = options.json is not None and str(options.json) == "-"
-    console = open_console(to_stdout)
+    console = open_console(stderr=to_stdout)
     created = datetime.now(UTC)
     report = Report(f"{created:%Y-%m-%d %H:%M} UTC", baseline, machine.describe(), [])
     out = _folder(options, f"{created:%Y%m%d-%H%M%S}-{'quick' if options.quick else device}")

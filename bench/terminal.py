@@ -19,4 +19,6 @@ def show_table(
         shown.add_column(name, justify="right" if name.startswith(numbers) else "left")
     for row in rows:
         shown.add_row(*map(plain, row))
-    (console if console.is_terminal else open_console(console.stderr, width=160)).print(shown)
+    if not console.is_terminal:
+        console = open_console(stderr=console.stderr, width=160)
+    console.print(shown)

@@ -58,7 +58,7 @@ def _run(arguments: list[str]) -> bool:
     if options.out is not None:
         text = document(rows, backends, version("torch"), created)
         options.out.write_text(text, encoding="utf-8")
-    console = open_console(to_stdout)
+    console = open_console(stderr=to_stdout)
     for kind in ("module", "loss", "optimizer"):
         show_table(differences_table(rows, kind), console)
     show_table(notes_table(rows), console)

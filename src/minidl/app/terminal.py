@@ -55,9 +55,9 @@ def plain(text: object) -> str:
     return "".join(map(shown, str(text)))
 
 
-def open_console(stderr: bool = False, width: int | None = None) -> Console:
-    """A console that prints text as it is, by default as wide as the terminal."""
-    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+def open_console(**settings: Any) -> Console:
+    """A console that prints text as it is, with the settings of rich's `Console`."""
+    return Console(markup=False, emoji=False, highlight=False, **settings)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], **settings: Any) -> str:
@@ -65,10 +65,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], **settings: Any)
     shown = Table(*header, **settings)
     for row in rows:
         shown.add_row(*map(plain, row))
-    console = open_console()
-    with console.capture() as captured:
-        console.print(shown)
-    return captured.get().rstrip("\n")
+    page = _Page()
+    open_console(file=page).print(shown)
+    return page.getvalue().rstrip("\n")
 
 
 def show(text: str) -> None:
@@ -102,6 +101,15 @@ def drop_output() -> None:
     except OSError:
         with contextlib.suppress(OSError, io.UnsupportedOperation):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Page(io.StringIO):
+    """A text that is laid out for standard output."""
+
+    encoding = property(lambda _: sys.stdout.encoding)
+
+    def isatty(self) -> bool:
+        return sys.stdout.isatty()
 
 
 class _Words:
