@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import Array, Backend, get_backend, to_numpy
-from minidl.data import Standardizer, disk
+from minidl.data import Standardizer, disk, minibatches
 from minidl.nn import (
     MSE,
     CrossEntropy,
@@ -211,7 +211,10 @@ def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object
         whole = len(history.loss)  # what fit appends last
         del history.train_error[whole:], history.validation_error[whole:]
     points, target = disk(FRESH, rng=fresh_rng, backend=experiment.backend)
-    fresh_error = classification_error(model.eval()(standardizer(points)), target)
+    # As many at a time as the training had: more may not fit, and the training would be lost.
+    fresh = minibatches(standardizer(points), target, SAMPLES, rng=0)
+    errors = [classification_error(model.eval()(x), classes) for x, classes in fresh]
+    fresh_error = sum(errors) / len(errors)
     return Session(
         model, standardizer, test_points, test_target, history, fresh_error, digest, interrupted
     )
