@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -214,7 +215,7 @@ def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object
     # As many at a time as the training had: more may not fit, and the training would be lost.
     fresh = minibatches(standardizer(points), target, SAMPLES, rng=0)
     errors = [classification_error(model.eval()(x), classes) for x, classes in fresh]
-    fresh_error = sum(errors) / len(errors)
+    fresh_error = statistics.fmean(errors)
     return Session(
         model, standardizer, test_points, test_target, history, fresh_error, digest, interrupted
     )
