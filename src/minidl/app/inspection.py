@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from minidl.app.terminal import JsonOption, fail, plain, show
+from minidl.backend import use_backend
 from minidl.exchange import FileFormatError, load, summary
 from minidl.exchange.files import read
 from minidl.exchange.shared import default_input_shape
@@ -43,7 +44,8 @@ def inspect(
     except (FileFormatError, ModuleNotFoundError, OSError) as error:
         fail(str(error), code=1)
     try:
-        found = summary(model, shape or (1, *default_input_shape(model)))
+        with use_backend("numpy"):  # whatever MINIDL_BACKEND names
+            found = summary(model, shape or (1, *default_input_shape(model)))
     except (TypeError, ValueError, OverflowError) as error:
         fail(f"input-shape: {error}", code=2)
     dtypes = sorted({array.dtype.name for array in model.state_dict().values()})
