@@ -1,5 +1,6 @@
 """minidl: neural networks with explicit forward and backward, on any array library."""
 
+import minidl.signals  # noqa: F401  (first: a command answers signals while the rest is imported)
 from minidl.backend import (
     Backend,
     BackendError,

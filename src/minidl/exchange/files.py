@@ -44,7 +44,6 @@ from minidl.exchange.shared import (
 )
 from minidl.nn.module import Module
 from minidl.nn.numbers import shortly
-from minidl.nn.parameter import Parameter
 
 
 def save(model: Module, path: str | os.PathLike[str]) -> None:
