@@ -1,5 +1,6 @@
 """minidl: neural networks with explicit forward and backward, on any array library."""
 
+from minidl import metrics
 from minidl.backend import (
     Backend,
     BackendError,
@@ -23,6 +24,7 @@ from minidl.exchange import (
     to_torch,
 )
 from minidl.gradcheck import GradientError, gradcheck
+from minidl.metrics import classification_error
 from minidl.nn import (
     ELU,
     GELU,
@@ -74,7 +76,7 @@ from minidl.optim import (
     clip_grad_value,
     schedules,
 )
-from minidl.training import Epoch, History, NonFiniteLossError, classification_error, fit
+from minidl.training import Epoch, History, NonFiniteLossError, fit
 
 __version__ = "0.1.0"
 
@@ -147,6 +149,7 @@ __all__ = [
     "get_backend",
     "gradcheck",
     "load",
+    "metrics",
     "minibatches",
     "save",
     "schedules",

@@ -98,9 +98,7 @@ class Optimizer(ABC):
 
     def step(self) -> None:
         """Change all parameters once."""
-        joined, gradients = self._values.gather(), self._gradients.gather()
-        if joined is not self._settled:
-            self._settle()
+        joined, gradients = self._gather()
         rate: float | Array = self.learning_rate
         if isinstance(rate, float):  # torch multiplies by an array in half the time
             rate = constant(rate, (), joined[0])
@@ -170,6 +168,13 @@ class Optimizer(ABC):
             for theta, gradient, decay in zip(values, gradients, self._decays, strict=True)
         ]
         return [theta for theta, _ in pairs], [gradient for _, gradient in pairs]
+
+    def _gather(self) -> tuple[list[Array], list[Array]]:
+        """The values and the gradients that the parameters hold now, with the state beside them."""
+        values, gradients = self._values.gather(), self._gradients.gather()
+        if values is not self._settled:
+            self._settle()
+        return values, gradients
 
     def _settle(self) -> None:
         """Make the state and the weight decay lie where the values do."""
@@ -255,6 +260,10 @@ class Optimizer(ABC):
         )
         numbers = range(len(self.parameters))
         self._fill({name: [given[f"{i}.{name}"] for i in numbers] for name in self._states[0]})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy settles anew: on JAX the arrays that it was settled for may be gone."""
+        return vars(self) | {"_settled": None}
 
     def __str__(self) -> str:
         return type(self).__name__
