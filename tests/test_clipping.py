@@ -202,9 +202,10 @@ def test_any_shapes(shapes: list[tuple[int, ...]], max_norm: float) -> None:
 @pytest.mark.parametrize("limit", [-1, math.nan, "much", None])
 def test_bad_limits(limit: Any) -> None:
     parameters = parameters_on(minidl.get_backend("numpy"), GRADIENTS)
-    with pytest.raises(ValueError, match="clip_grad_norm: expected max_norm of at least 0, got"):
+    errors = (TypeError, ValueError)
+    with pytest.raises(errors, match=r"clip_grad_norm: expected max_norm to be (in|a number)"):
         clip_grad_norm(parameters, limit)
-    with pytest.raises(ValueError, match="clip_grad_value: expected clip_value of at least 0, got"):
+    with pytest.raises(errors, match=r"clip_grad_value: expected clip_value to be (in|a number)"):
         clip_grad_value(parameters, limit)
 
 

@@ -180,13 +180,13 @@ def test_a_schedule_is_a_callback_of_fit(backend: Backend) -> None:
         np.testing.assert_allclose(to_numpy(p.value), to_numpy(expected.value), 1e-4, 1e-6)
 
 
-def test_a_plateau_watches_the_validation_error_or_the_loss() -> None:
+def test_a_plateau_watches_the_validation_loss_or_the_loss() -> None:
     one = optimizer()
     plateau = ReduceOnPlateau(one, patience=0)
     plateau(History(loss=[3.0]))
     plateau(History(loss=[3.0, 2.0]))
     assert (plateau.best, one.learning_rate) == (2.0, RATE)
-    plateau(History(loss=[3.0, 2.0, 1.0], train_error=[0.0], validation_error=[2.0]))
+    plateau(History(loss=[3.0, 2.0, 1.0], validation_loss=[2.0]))
     assert plateau.best == 2.0
     assert one.learning_rate == pytest.approx(RATE / 10)
 
@@ -195,10 +195,10 @@ def test_a_plateau_is_a_callback_of_fit() -> None:
     backend = minidl.get_backend("numpy")
     model = network(backend, hidden=4)
     one = SGD(model.parameters(), 0.0)
-    one.learning_rate = 1e-6  # so that the error stays as it is
+    one.learning_rate = 1e-6  # so that the loss hardly falls
     data = disk(20, rng=1, backend=backend)
     plateau = ReduceOnPlateau(one, 0.5, patience=2, threshold=0.1)
-    minidl.fit(
+    history = minidl.fit(
         model,
         MSE(),
         one,
@@ -209,7 +209,7 @@ def test_a_plateau_is_a_callback_of_fit() -> None:
         validation=data,
         callbacks=[plateau],
     )
-    assert plateau.best == minidl.classification_error(model(data[0]), data[1])
+    assert plateau.best == history.validation_loss[0]
     assert one.learning_rate == 1e-6 / 4
 
 
@@ -268,38 +268,50 @@ def test_a_recorded_step_follows_a_schedule(backend: Backend) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: constant(-1.0), "constant: expected a finite factor of at least 0, got -1.0"),
-        (lambda: constant(1.0, -1), "constant: expected epochs to be an int of at least 0, got -1"),
-        (lambda: linear(math.nan), "linear: expected a finite start of at least 0, got nan"),
-        (lambda: linear(end=-1), "linear: expected a finite end of at least 0, got -1"),
-        (lambda: linear(epochs=0), "linear: expected epochs to be an int of at least 1, got 0"),
-        (lambda: step_decay(0), "step_decay: expected epochs to be an int of at least 1, got 0"),
-        (lambda: step_decay(2, -1), "step_decay: expected a finite gamma of at least 0, got -1"),
-        (lambda: exponential_decay(-1), "exponential_decay: expected a finite gamma of at least"),
-        (lambda: cosine_annealing(0), "cosine_annealing: expected epochs to be an int of at"),
-        (lambda: cosine_annealing(2, -1), "cosine_annealing: expected a finite minimum of at"),
+        (lambda: constant(-1.0), r"constant: expected factor to be in \[0, inf\), got -1"),
+        (lambda: constant(1.0, -1), "constant: expected epochs to be at least 0, got -1"),
+        (lambda: linear(math.nan), "linear: expected start to be in .*, got nan"),
+        (lambda: linear(end=-1), "linear: expected end to be in .*, got -1"),
+        (lambda: linear(epochs=0), "linear: expected epochs to be at least 1, got 0"),
+        (lambda: step_decay(0), "step_decay: expected epochs to be at least 1, got 0"),
+        (lambda: step_decay(2, -1), "step_decay: expected gamma to be in .*, got -1"),
+        (lambda: exponential_decay(-1), "exponential_decay: expected gamma to be in .*, got -1"),
+        (lambda: cosine_annealing(0), "cosine_annealing: expected epochs to be at least 1, got 0"),
+        (lambda: cosine_annealing(2, -1), "cosine_annealing: expected minimum to be in .*, got -1"),
         (lambda: sequential([], []), "got 0 schedules and 0 milestones"),
         (lambda: sequential([linear()], [2]), "got 1 schedules and 1 milestones"),
         (lambda: sequential([linear()] * 3, [5, 5]), r"expected rising milestones .* \[5, 5\]"),
-        (lambda: sequential([linear()] * 2, [0]), r"milestones of at least 1, got \[0\]"),
-        (lambda: ReduceOnPlateau(optimizer(), 1.0), "ReduceOnPlateau: expected factor of at least"),
-        (lambda: ReduceOnPlateau(optimizer(), patience=-1), "expected patience to be an int of at"),
-        (lambda: ReduceOnPlateau(optimizer(), threshold=-1), "expected a finite threshold of at"),
-        (lambda: ReduceOnPlateau(optimizer(), cooldown=-1), "expected cooldown to be an int of at"),
+        (lambda: sequential([linear()] * 2, [0]), "expected a milestone to be at least 1, got 0"),
+        (
+            lambda: ReduceOnPlateau(optimizer(), 1.0),
+            r"ReduceOnPlateau: expected factor to be in \[0, 1\), got 1",
+        ),
+        (
+            lambda: ReduceOnPlateau(optimizer(), patience=-1),
+            "expected patience to be at least 0, got -1",
+        ),
+        (
+            lambda: ReduceOnPlateau(optimizer(), threshold=-1),
+            "expected threshold to be in .*, got -1",
+        ),
+        (
+            lambda: ReduceOnPlateau(optimizer(), cooldown=-1),
+            "expected cooldown to be at least 0, got -1",
+        ),
         (
             lambda: ReduceOnPlateau(optimizer(), min_learning_rate=-1),
-            "expected a finite min_learning_rate of at least 0, got -1",
+            "expected min_learning_rate to be in .*, got -1",
         ),
     ],
 )
 def test_bad_schedules(make: Callable[[], Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         make()
 
 
 def test_a_factor_that_makes_no_learning_rate() -> None:
     one = optimizer()
-    with pytest.raises(ValueError, match="SGD: expected a finite learning_rate of at least 0"):
+    with pytest.raises(ValueError, match="Schedule: expected the factor of epoch 0 to be in"):
         Schedule(one, lambda _: -1.0)
     assert one.learning_rate == RATE
 

@@ -101,6 +101,6 @@ def _check_all(owner: str, expected: str, is_good: Array) -> None:
     if not host.all():
         first = np.argwhere(~host)[0].tolist()
         raise ValueError(
-            f"{owner}: expected {expected}, got {np.count_nonzero(~host)} others in {host.size}, "
-            f"the first at {first}"
+            f"{owner}: expected {expected}, got {np.count_nonzero(~host)} of {host.size} that are "
+            f"not, the first at {first}"
         )

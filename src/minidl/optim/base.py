@@ -250,14 +250,17 @@ class Optimizer(ABC):
                 wrong.append(f"{name} of dtype {host.dtype}")
             elif host.shape != own[name].shape:
                 wrong.append(f"{name} of shape {host.shape} instead of {own[name].shape}")
+            elif name == "learning_rate":
+                try:
+                    check_number(self, name, host, "[0, inf)")
+                except ValueError:
+                    wrong.append(f"learning_rate {host}")
         if wrong:
             raise ValueError(
                 f"{self}.load_state_dict: expected the state of a like optimizer, "
                 f"got {', '.join(wrong)}"
             )
-        self.learning_rate = check_number(
-            f"{self}.load_state_dict", "learning_rate", given["learning_rate"], "[0, inf)"
-        )
+        self.learning_rate = float(given["learning_rate"])
         numbers = range(len(self.parameters))
         self._fill({name: [given[f"{i}.{name}"] for i in numbers] for name in self._states[0]})
 
