@@ -338,7 +338,7 @@ def test_bad_epochs() -> None:
     optimizer = SGD(model.parameters(), 0.1)
     with pytest.raises(ValueError, match="expected capture to be one of auto, off, compile"):
         minidl.Epoch(model, MSE(), optimizer, disk(4), 2, capture="yes")
-    with pytest.raises(ValueError, match="Epoch: expected batch_size of at least 1, got 0"):
+    with pytest.raises(ValueError, match="Epoch: expected batch_size to be at least 1, got 0"):
         minidl.Epoch(model, MSE(), optimizer, disk(4), 0)
     with pytest.raises(ValueError, match=r"expected order of shape \(4,\), got \(3,\)"):
         minidl.Epoch(model, MSE(), optimizer, disk(4), 2)(np.arange(3))

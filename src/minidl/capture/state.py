@@ -120,6 +120,8 @@ class State:
         for optimizer, numbers in zip(self._optimizers, before, strict=True):
             changed = dict(_numbers(optimizer).items() - numbers.items())
             if changed:
+                for name in changed:
+                    del vars(optimizer)[name]
                 vars(optimizer).update(numbers)
                 raise changes_a_number(optimizer, min(changed).lstrip("_"))
 
@@ -128,11 +130,14 @@ class State:
             optimizer._learning_rate = rate
 
     def forget(self) -> None:
-        """Drop what modules saved and optimizers joined: after a trace it is no data."""
+        """Drop what the modules saved: after a trace it is no data."""
         for module in self._modules:
             module.saved = None
+
+    def release(self) -> None:
+        """Have the optimizers hold no array of before, which would live on with them."""
         for optimizer in self._optimizers:
-            optimizer._gather()
+            optimizer._release()
 
 
 def _numbers(optimizer: Optimizer) -> dict[str, float]:

@@ -62,6 +62,7 @@ class Trace:
         except BaseException as error:
             self._state.put(before)
             self._state.forget()
+            self._state.release()
             errors = self._jax.errors
             if isinstance(
                 error,
@@ -74,6 +75,7 @@ class Trace:
             raise
         self._state.put(after)
         self._state.left = after
+        self._state.release()
         if self._traces[0]:
             self._state.forget()
             self._traces[0] = 0

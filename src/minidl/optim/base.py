@@ -79,6 +79,7 @@ class Optimizer(ABC):
         self._values = Joined(parameters, "value")
         self._gradients = Joined(parameters, "grad")
         self._states: list[State] = []
+        self._settled: list[Array] | None = None  # for these values, as `Joined` gave them
         self._place: Array = None  # an array that lies where the state does
         self._settle()
 
@@ -98,7 +99,9 @@ class Optimizer(ABC):
 
     def step(self) -> None:
         """Change all parameters once."""
-        joined, gradients = self._gather()
+        joined, gradients = self._values.gather(), self._gradients.gather()
+        if joined is not self._settled:
+            self._settle()
         rate: float | Array = self.learning_rate
         if isinstance(rate, float):  # torch multiplies by an array in half the time
             rate = constant(rate, (), joined[0])
@@ -169,12 +172,11 @@ class Optimizer(ABC):
         ]
         return [theta for theta, _ in pairs], [gradient for _, gradient in pairs]
 
-    def _gather(self) -> tuple[list[Array], list[Array]]:
-        """The values and the gradients that the parameters hold now, with the state beside them."""
-        values, gradients = self._values.gather(), self._gradients.gather()
-        if values is not self._settled:
-            self._settle()
-        return values, gradients
+    def _release(self) -> None:
+        """Hold no array but the state, until the next step asks the parameters for theirs."""
+        self._values.release()
+        self._gradients.release()
+        self._settled = None
 
     def _settle(self) -> None:
         """Make the state and the weight decay lie where the values do."""
