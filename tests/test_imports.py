@@ -16,7 +16,7 @@ HEAVY = {"torch", "cupy", "jax", "array_api_strict", "matplotlib", "typer", "ric
 HEAVY |= {"safetensors", "onnx", "onnxruntime"}
 
 # A module may import from floors below its own.
-FLOORS = ["backend", "nn", "optim data gradcheck exchange", "capture", "training", "app"]
+FLOORS = ["backend", "nn", "optim data gradcheck exchange metrics", "capture", "training", "app"]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 
 
