@@ -16,7 +16,8 @@ HEAVY = {"torch", "cupy", "jax", "array_api_strict", "matplotlib", "typer", "ric
 HEAVY |= {"safetensors", "onnx", "onnxruntime"}
 
 # A module may import from floors below its own.
-FLOORS = ["signals", "backend", "nn", "optim data gradcheck exchange", "capture", "training", "app"]
+FLOORS = ["signals", "backend", "nn"]
+FLOORS += ["optim data gradcheck exchange metrics", "capture", "training", "app"]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 
 

@@ -159,8 +159,8 @@ def train(
         else:
             rows = [
                 ["loss", f"{loss[0]:.2f}", f"{loss[-1]:.2f}"],
-                ["train error", *(f"{history.train_error[i]:.2%}" for i in (0, -1))],
-                ["test error", *(f"{history.validation_error[i]:.2%}" for i in (0, -1))],
+                ["train error", *(f"{history.train_metrics['error'][i]:.2%}" for i in (0, -1))],
+                ["test error", *(f"{history.metrics['error'][i]:.2%}" for i in (0, -1))],
                 ["error on fresh points", "", f"{session.fresh_error:.2%}"],
             ]
             show(table(["", "first epoch", "last epoch"], rows, title="The disk"))
@@ -373,8 +373,8 @@ def _train_all(
 def _described(history: History, steps_per_epoch: int) -> str:
     rate = steps_per_epoch * len(history.loss) / history.seconds
     return (
-        f"loss {history.loss[-1]:.2f}, train {history.train_error[-1]:.1%}, "
-        f"test {history.validation_error[-1]:.1%}, {rate:.0f} steps/s"
+        f"loss {history.loss[-1]:.2f}, train {history.train_metrics['error'][-1]:.1%}, "
+        f"test {history.metrics['error'][-1]:.1%}, {rate:.0f} steps/s"
     )
 
 
@@ -408,7 +408,8 @@ def _write_history(path: Path, history: History) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["epoch", "loss", "train_error", "test_error"])
-        rows = zip(history.loss, history.train_error, history.validation_error, strict=True)
+        errors = history.train_metrics["error"], history.metrics["error"]
+        rows = zip(history.loss, *errors, strict=True)
         writer.writerows((epoch, *row) for epoch, row in enumerate(rows, start=1))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from minidl.backend import Array, Backend, get_backend, to_numpy
 from minidl.data import Standardizer, disk, minibatches
+from minidl.metrics import classification_error
 from minidl.nn import (
     MSE,
     CrossEntropy,
@@ -29,7 +30,7 @@ from minidl.nn import (
 from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.optim import SGD, AdamW, Optimizer, Schedule, schedules
 from minidl.signals import interruptible
-from minidl.training import History, classification_error, fit
+from minidl.training import History, fit
 
 SAMPLES = 1000
 """The number of training points, and of test points: section 2.1 of the report."""
@@ -157,11 +158,11 @@ class Session:
 
     @property
     def train_error(self) -> float:
-        return self.history.train_error[-1]
+        return self.history.train_metrics["error"][-1]
 
     @property
     def test_error(self) -> float:
-        return self.history.validation_error[-1]
+        return self.history.metrics["error"][-1]
 
 
 def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object]] = ()) -> Session:
@@ -202,6 +203,8 @@ def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object
                 epochs=experiment.epochs,
                 batch_size=experiment.batch_size,
                 validation=(standardizer(test_points), test_target),
+                metrics={"error": classification_error},
+                train_metrics=True,
                 rng=order_rng,
                 callbacks=[remember, schedule, *callbacks],
             )
@@ -210,7 +213,9 @@ def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object
             raise
         interrupted = True
         whole = len(history.loss)  # what fit appends last
-        del history.train_error[whole:], history.validation_error[whole:]
+        others = (history.validation_loss, *history.metrics.values())
+        for column in (*others, *history.train_metrics.values()):
+            del column[whole:]
     points, target = disk(FRESH, rng=fresh_rng, backend=experiment.backend)
     # As many at a time as the training had: more may not fit, and the training would be lost.
     fresh = minibatches(standardizer(points), target, SAMPLES, rng=0)

@@ -31,8 +31,8 @@ def plot_history(history: History, path: Path) -> None:
     losses.plot(epochs, history.loss, color="tab:blue")
     losses.set(ylabel="loss summed over the epoch", ylim=(0, None))
     for values, label, color in (
-        (history.train_error, "training", "tab:blue"),
-        (history.validation_error, "test", "tab:orange"),
+        (history.train_metrics["error"], "training", "tab:blue"),
+        (history.metrics["error"], "test", "tab:orange"),
     ):
         errors.plot(epochs, 100 * np.array(values), label=label, color=color)
     errors.set(xlabel="epoch", ylabel="misclassified points (%)", ylim=(0, None))

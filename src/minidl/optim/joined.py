@@ -46,6 +46,10 @@ class Joined:
                 self._make_views(arrays)
         return self._joined
 
+    def release(self) -> None:
+        """Hold no array until the next `gather`. Where there are views, that joins them anew."""
+        self._known = self._joined = []
+
     def _make_views(self, arrays: list[Array]) -> None:
         xp = namespace(arrays[0])
         vector = xp.concat([xp.reshape(array, (-1,)) for array in arrays])
