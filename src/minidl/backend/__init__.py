@@ -21,9 +21,11 @@ from minidl.backend.arrays import (
     namespace,
     overwritten,
     product,
+    selected,
     zeroed,
 )
 from minidl.backend.base import DTYPES, Array, Backend, BackendError, to_numpy
+from minidl.backend.erf import erfc
 from minidl.backend.selection import (
     BackendStatus,
     UnusableBackendError,
@@ -46,6 +48,7 @@ __all__ = [
     "device_key",
     "device_of",
     "dtype_name",
+    "erfc",
     "fill",
     "get_backend",
     "is_writeable",
@@ -55,6 +58,7 @@ __all__ = [
     "namespace",
     "overwritten",
     "product",
+    "selected",
     "to_numpy",
     "use_backend",
     "zeroed",

@@ -50,9 +50,14 @@ _DTYPES |= {f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)}
 """The dtypes of safetensors that NumPy has, and its names of them."""
 
 _ELEMENTS: dict[str, Callable[[Mapping[str, int]], int]] = {
-    "Linear": lambda size: (size["in_features"] + 1) * size["out_features"],
-    "LayerNorm": lambda size: 2 * size["features"],
-    "BatchNorm1d": lambda size: 4 * size["features"],
+    "Linear": lambda size: (size["in_features"] + size.get("bias", 1)) * size["out_features"],
+    "LayerNorm": lambda size: (
+        size["features"] * size.get("elementwise_affine", 1) * (1 + size.get("bias", 1))
+    ),
+    "BatchNorm1d": lambda size: (
+        size["features"] * size.get("affine", 1) * (1 + size.get("bias", 1))
+        + size["features"] * 2 * size.get("track_running_stats", 1)
+    ),
     "Embedding": lambda size: size["num_embeddings"] * size["features"],
     "Dropout": lambda _: 1,
 }
@@ -301,11 +306,21 @@ def _own_elements(described: dict[str, Any], kinds: Kinds) -> int:
         return 0
     if described.keys() & {"backend", "rng"}:
         raise _UnexpectedError(f"a config of {name} without backend and rng, got one")
-    sizes = {key: size for key, size in described.items() if type(size) is int and 0 < size < 2**63}
+    sizes = {key: size for key, value in described.items() if (size := _size(value)) is not None}
     try:
         return _ELEMENTS[name](sizes) if name in _ELEMENTS else 0
     except KeyError as error:
         raise _UnexpectedError(f"a size as {error} of {name}, got none") from None
+
+
+def _size(value: Any) -> int | None:
+    """A size in a config, several as their product, and False as 0; None for anything else."""
+    if value is False:
+        return 0
+    several = value if isinstance(value, list) and 0 < len(value) <= 64 else [value]
+    if not all(type(size) is int and 0 < size < 2**63 for size in several):
+        return None
+    return math.prod(several)
 
 
 def _require_each_once(model: Module) -> None:

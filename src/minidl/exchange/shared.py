@@ -71,7 +71,8 @@ def set_state(model: Module, state: State, backend: str | Backend | None) -> Non
 
     Raises:
         ValueError: as `load_state_dict`; and if a parameter's or buffer's values are of another
-            kind than the model's, such as integers for weights.
+            kind than the model's, such as integers for weights, or those of one of minidl's own
+            modules are of several floating dtypes.
     """
     model.load_state_dict(state)
     backend = get_backend(backend, floating_dtype(state))
@@ -86,6 +87,16 @@ def set_state(model: Module, state: State, backend: str | Backend | None) -> Non
         held.value = backend.asarray(values, values.dtype.name)
         if isinstance(held, Parameter):
             held.grad = namespace(held.value).zeros_like(held.value)
+    _require_one_dtype(model)
+
+
+def _require_one_dtype(model: Module) -> None:
+    """Raise unless each of minidl's own modules has floating arrays of one dtype."""
+    for path, module in walk(model):
+        held = [one.value for one in vars(module).values() if isinstance(one, Parameter | Buffer)]
+        dtypes = sorted({dtype_name(x) for x in held if "float" in dtype_name(x)})
+        if len(dtypes) > 1 and own_name(module):
+            raise ValueError(f"{place(path, own_name(module))} has arrays of {' and '.join(dtypes)}")
 
 
 def imported(name: str, extra: str) -> Any:
@@ -138,7 +149,8 @@ def default_input_shape(model: Module) -> tuple[int, ...]:
     for _, module in walk(model):
         name = own_name(module)
         if name in _FIRST:
-            return (getattr(module, _FIRST[name]),)
+            size = getattr(module, _FIRST[name])
+            return size if isinstance(size, tuple) else (size,)
         if name in ("Flatten", "Embedding", ""):
             break
     raise ValueError(
