@@ -85,7 +85,7 @@ class LeakyReLU(Module):
     def forward(self, x: Array) -> Array:
         check_floating(self, "x", x)
         slope = constant(self.negative_slope, (), x)
-        self.saved = library(x).where(x > 0, constant(1, (), x), slope)
+        self.saved = library(x).where(x <= 0, slope, constant(1, (), x))  # 1 of NaN, which stays
         return _through(x, self.saved)
 
     def backward(self, grad_output: Array) -> Array:
