@@ -164,7 +164,9 @@ def selected(x: Array, mask: Array) -> Array:
     integer = _INTEGERS.get(x.dtype) if type(x) is np.ndarray else None
     if integer is None:
         return library(x).where(mask, x, constant(0, (), x))
-    return (x.view(integer) * mask.astype(integer)).view(x.dtype)
+    bits = mask.astype(integer)
+    bits *= x.view(integer)
+    return bits.view(x.dtype)
 
 
 def fill(x: Array, value: float) -> None:
