@@ -138,7 +138,12 @@ def test_selected_of_any_numpy_array(dtype: str) -> None:
     x = np.array([[1, math.inf, -2], [math.nan, 4, -math.inf]], dtype)
     mask = np.array([[True, False, True], [False, True, True]])
     expected = np.array([[1, 0, -2], [0, 4, -math.inf]])
-    for given in (x, np.asfortranarray(x), np.repeat(x, 2, axis=1)[:, ::2], x[::-1, ::-1][::-1, ::-1]):
+    for given in (
+        x,
+        np.asfortranarray(x),
+        np.repeat(x, 2, axis=1)[:, ::2],
+        x[::-1, ::-1][::-1, ::-1],
+    ):
         before = given.copy()
         result = selected(given, mask)
         assert result.dtype == np.dtype(dtype).newbyteorder("=")

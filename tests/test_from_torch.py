@@ -197,8 +197,7 @@ def test_one_error_names_all() -> None:
     with pytest.raises(ValueError, match="from_torch: expected") as caught:
         from_torch(NN.Sequential(NN.Conv2d(1, 1, 1), NN.ReLU(), inner))
     assert str(caught.value) == (
-        "from_torch: expected modules that minidl has, got 0: Conv2d; "
-        "2.1: Softmax with dim=None"
+        "from_torch: expected modules that minidl has, got 0: Conv2d; 2.1: Softmax with dim=None"
     )
     with pytest.raises(TypeError, match=r"from_torch: expected a torch.nn.Module, got Linear"):
         from_torch(Linear(2, 2))

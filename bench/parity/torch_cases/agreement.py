@@ -49,7 +49,7 @@ def outcome(case: TorchCase, backend: Backend) -> Outcome:
 
 
 def _without_nan(pair: tuple[Any, Any]) -> tuple[Any, Any]:
-    """Both with 0 for NaN, if it is in the same places: what has no value has none on both sides."""
+    """Both with 0 for NaN, if it is in the same places: neither side has a value there."""
     ours, theirs = pair[0], pair[1].detach()
     if np.array_equal(np.isnan(ours), np.isnan(theirs.numpy())):
         return np.nan_to_num(ours, posinf=np.inf, neginf=-np.inf), theirs.nan_to_num(0, np.inf)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.testing._internal.common_modules import module_db
+from torch.testing._internal import common_modules
 
 from minidl.exchange.shared import own_modules
 
@@ -44,7 +44,8 @@ class TorchCase:
 
 def torch_cases() -> Iterator[TorchCase]:
     """All of modules that minidl has; in training and in evaluation where these differ."""
-    for info in module_db:
+    database: list[Any] = common_modules.module_db
+    for info in database:
         kind = info.module_cls.__name__
         if info.module_cls is not getattr(torch.nn, kind, None):
             continue  # of another kind, such as a quantized one

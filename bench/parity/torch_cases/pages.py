@@ -15,12 +15,12 @@ LEAST = 0.95
 """The share of the cases that should agree."""
 
 METHOD = (
-    "PyTorch tests its own modules and losses with cases: arguments of the constructor, and inputs. "
-    "Those of the modules and losses that minidl has, in training and in evaluation where these "
-    "differ, are computed by minidl too, on {backend} in float64: a module goes through "
+    "PyTorch tests its own modules and losses with cases: arguments of the constructor, and "
+    "inputs. Those of the modules and losses that minidl has, in training and in evaluation where "
+    "these differ, are computed by minidl too, on {backend} in float64: a module goes through "
     "`from_torch`, a loss is made with the same arguments. A case agrees if the values, the "
-    "gradients by the input and by all parameters, and the running statistics after it are those of "
-    f"PyTorch's autograd, to {LIMIT:g} of max(1, the largest value).\n\n"
+    "gradients by the input and by all parameters, and the running statistics after it are those "
+    f"of PyTorch's autograd, to {LIMIT:g} of max(1, the largest value).\n\n"
     'A loss with `reduction="none"` is compared element by element: minidl weights the element by '
     "1 and all others by 0. PyTorch's classes are the second axis, minidl's the last, so they are "
     "moved. The mean with weights of elements is Σ w · l / n in PyTorch, and Σ w · l / Σ w here: "

@@ -48,8 +48,8 @@ def export_onnx(
 
     Raises:
         ValueError: naming every module that is not one of minidl's own, and every `BatchNorm1d`
-            without running statistics or `GELU` in float64; for another dtype, an input shape that the model does not
-            take or that is not plain, or more than 2 GiB.
+            without running statistics and exact `GELU` in float64; for another dtype, an input
+            shape that the model does not take or that is not plain, or more than 2 GiB.
         OSError: if the file cannot be written.
     """
     onnx = imported("onnx", "onnx")

@@ -96,7 +96,9 @@ def _require_one_dtype(model: Module) -> None:
         held = [one.value for one in vars(module).values() if isinstance(one, Parameter | Buffer)]
         dtypes = sorted({dtype_name(x) for x in held if "float" in dtype_name(x)})
         if len(dtypes) > 1 and own_name(module):
-            raise ValueError(f"{place(path, own_name(module))} has arrays of {' and '.join(dtypes)}")
+            raise ValueError(
+                f"{place(path, own_name(module))} has arrays of {' and '.join(dtypes)}"
+            )
 
 
 def imported(name: str, extra: str) -> Any:

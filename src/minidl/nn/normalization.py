@@ -35,7 +35,7 @@ class _Normalization(Module):
             self.add_parameter(self.bias)
 
     def _check(self, x: Array, held: Parameter | Buffer | None, shape: Any) -> None:
-        """Raise unless `x` goes with what the layer holds, or is floating where it holds nothing."""
+        """Raise unless `x` goes with what the layer holds, or is floating if it holds nothing."""
         if held is None:
             check_floating(self, "x", x)
         check_array(self, "x", x, x if held is None else held.value, shape)
