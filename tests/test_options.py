@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every_module import without_bias
 from helpers import assert_close
 
 import minidl
@@ -55,7 +56,7 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     ),
     "BatchNorm1d-no-bias": (
         lambda: BatchNorm1d(3, bias=False),
-        lambda: nn.BatchNorm1d(3, bias=False),
+        lambda: without_bias(nn.BatchNorm1d(3)),
     ),
     "BatchNorm1d-untracked": (
         lambda: BatchNorm1d(3, track_running_stats=False),
@@ -147,7 +148,8 @@ def test_onnx(name: str, backend: Backend, tmp_path: Path) -> None:
 
 
 def test_a_layer_without_a_bias_trains_none(backend: Backend) -> None:
-    model = from_torch(nn.Sequential(nn.Linear(4, 3, bias=False), nn.BatchNorm1d(3, bias=False)))
+    norm = without_bias(nn.BatchNorm1d(3))
+    model = from_torch(nn.Sequential(nn.Linear(4, 3, bias=False), norm))
     assert [path for path, _ in model.named_parameters()] == ["0.weights", "1.weights"]
     assert "bias" not in repr(model)
     model.to(backend)

@@ -89,7 +89,10 @@ def to_torch(model: Module) -> Any:
         if name in _FROM:
             new_names = _RENAMED.get(name, {})
             config = {new_names.get(key, key): value for key, value in module.config().items()}
+            has_bias = config.pop("bias", True) if name == "BatchNorm1d" else True
             made_one: Any = getattr(torch.nn, name)(**config)
+            if not has_bias:  # which only new versions of PyTorch take as an argument
+                made_one.register_parameter("bias", None)
         else:
             made_one = (Residual if name == "Residual" else getattr(torch.nn, name))(*inner)
         made_one.training = module.training
