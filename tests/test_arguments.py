@@ -75,7 +75,7 @@ BAD: dict[str, list[Any]] = {
     "eps": [-1e-9, *NO_NUMBERS],
     "momentum": [-0.1, 1.1, *(value for value in NO_NUMBERS if value is not None)],
     "p": [-0.1, 1, *NO_NUMBERS],
-    "axis": [1.0, 0.5, NAN, "1", True, None, 10**9 * -1],
+    "axis": [1.0, 0.5, NAN, "1", True, None, -65, 64, 10**9],
     "negative_slope": NO_NUMBERS,
     "alpha": NO_NUMBERS,
     "beta": [0, *NO_NUMBERS],
