@@ -267,7 +267,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     link.symlink_to(target)
     save(Linear(3, 3), link)
     assert link.is_symlink()
-    assert load(target).config() == {"in_features": 3, "out_features": 3}
+    assert load(target).config() == {"in_features": 3, "out_features": 3, "bias": True}
 
 
 def test_a_reader_without_the_other_libraries(tmp_path: Path, backend_name: str) -> None:

@@ -197,7 +197,7 @@ def _share_masks(model: Module, reference: Any) -> None:
     theirs: list[Any] = [module for module in reference.modules() if isinstance(module, nn.Dropout)]
     for one, other in zip(ours, theirs, strict=True):
         if one.training:
-            kept = torch.tensor(to_numpy(one.saved[1]) != 0)
+            kept = torch.tensor(to_numpy(one.saved[1]))
             other.forward = partial(_masked, kept=kept, p=other.p)
 
 
@@ -290,8 +290,9 @@ def _difference_after(
     for batch in batches:
         x, *rest = map(backend.asarray, batch)
         ours.optimizer.zero_grad()
-        ours.loss(ours.model(x), *rest)
+        output = ours.model(x)
         _share_masks(ours.model, theirs.model)
+        ours.loss(output, *rest)
         ours.model.backward(ours.loss.backward())
         ours.optimizer.step()
         tensor, *others = map(torch.tensor, batch)

@@ -23,9 +23,11 @@ from minidl.backend.arrays import (
     namespace,
     overwritten,
     product,
+    selected,
     zeroed,
 )
 from minidl.backend.base import DTYPES, Array, Backend, BackendError, to_numpy
+from minidl.backend.erf import erfc
 from minidl.backend.selection import (
     BackendStatus,
     UnusableBackendError,
@@ -50,6 +52,7 @@ __all__ = [
     "device_key",
     "device_of",
     "dtype_name",
+    "erfc",
     "fill",
     "get_backend",
     "is_writeable",
@@ -59,6 +62,7 @@ __all__ = [
     "namespace",
     "overwritten",
     "product",
+    "selected",
     "to_numpy",
     "use_backend",
     "zeroed",

@@ -185,6 +185,23 @@ def product(function: Product) -> Iterator[None]:
             _products[thread] = before
 
 
+_INTEGERS = {np.dtype(f"float{bits}"): np.dtype(f"int{bits}") for bits in (16, 32, 64)}
+
+
+def selected(x: Array, mask: Array) -> Array:
+    """`x` where a mask of the same shape is true and 0 elsewhere, whatever `x` is there.
+
+    A product with 0 and 1 would make NaN of what is infinite. On NumPy it is a product of the
+    bits, as integers: on a mask without a pattern its `where` takes three times as long.
+    """
+    integer = _INTEGERS.get(x.dtype) if type(x) is np.ndarray else None
+    if integer is None:
+        return library(x).where(mask, x, constant(0, (), x))
+    bits = mask.astype(integer)
+    bits *= x.view(integer)
+    return bits.view(x.dtype)
+
+
 def fill(x: Array, value: float) -> None:
     """Set all elements of an array that can be written to."""
     if hasattr(x, "fill_"):  # of torch, whose assignment of a number waits for a GPU

@@ -184,7 +184,8 @@ def default_input_shape(model: Module) -> tuple[int, ...]:
     for _, module in walk(model):
         name = own_name(module)
         if name in _FIRST:
-            return (getattr(module, _FIRST[name]),)
+            size = getattr(module, _FIRST[name])
+            return size if isinstance(size, tuple) else (size,)
         if name in ("Flatten", "Embedding", ""):
             break
     raise ValueError(
