@@ -143,7 +143,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
             temporary.chmod(kept)  # what the umask took
         temporary.replace(target)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+        raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
 
