@@ -287,14 +287,14 @@ def test_a_container_of_ones_own_kind() -> None:
 def test_each_module_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are and however deep: a look is linear in their number."""
     looks = 0
-    parts = Module.parts
+    parts = Module._parts
 
     def counted(self: Module) -> Any:
         nonlocal looks
         looks += 1
         return parts(self)
 
-    monkeypatch.setattr(Module, "parts", counted)
+    monkeypatch.setattr(Module, "_parts", counted)
     model = Sequential(*(ReLU() for _ in range(50)))
     for _ in range(50):
         model = Sequential(model, Linear(1, 1))
@@ -303,3 +303,24 @@ def test_each_module_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         looks = 0
         getattr(model, look)()
         assert looks == modules, look
+
+
+def test_states_are_in_c_order(backend: Backend) -> None:
+    """Whatever the order in memory: what reads their bytes must not care."""
+    layer = Linear(2, 3, rng=0)
+    values = np.arange(6.0).reshape(3, 2)
+    layer.weights.value = backend.asarray(values).T
+    (weights, bias) = layer.state_dict().values()
+    assert weights.flags.c_contiguous
+    np.testing.assert_array_equal(weights, values.T)
+    assert bias.shape == (3,)
+
+
+def test_an_error_of_many_paths_is_short() -> None:
+    model = Sequential(*(Linear(1, 1) for _ in range(100)))
+    with pytest.raises(ValueError, match=r"0.weights is missing; .*; and 196 more$") as caught:
+        model.load_state_dict({"x" * 100_000: np.ones(1)})
+    assert len(str(caught.value)) < 300
+    with pytest.raises(ValueError, match=r"x{80} is not in the model") as caught:
+        model.load_state_dict({**model.state_dict(), "x" * 100_000: np.ones(1)})
+    assert len(str(caught.value)) < 300

@@ -77,7 +77,7 @@ def alike(x: Array, like: Array) -> bool:
     if kind is np.ndarray:  # on the one device
         return True
     try:
-        return x.device == like.device and not _is_attached(x)
+        return x.device == like.device and not getattr(x, "requires_grad", False)
     except AttributeError:  # what JAX traces has no device
         return False
 
@@ -85,11 +85,7 @@ def alike(x: Array, like: Array) -> bool:
 def detached(x: Array) -> Array:
     """`x` outside the autograd of its library: minidl computes its gradients itself, and a graph
     of the library's beside them would only grow."""
-    return x.detach() if _is_attached(x) else x
-
-
-def _is_attached(x: Array) -> bool:
-    return getattr(x, "requires_grad", False)
+    return x.detach() if getattr(x, "requires_grad", False) else x
 
 
 def is_writeable(x: Array) -> bool:

@@ -133,7 +133,7 @@ def _require_each_once(model: Module) -> None:
     of one."""
     seen: dict[int, str] = {id(model): "the model"}
     for path, module in walk(model):
-        for name, one in module.parts():
+        for name, one in module._parts():
             where = join(path, name)
             if id(one) in seen:
                 raise ValueError(

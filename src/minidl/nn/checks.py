@@ -53,7 +53,7 @@ def check_array(
                 f"{named(owner)}: expected {argument} outside autograd, got an array that requires "
                 f"grad; {argument}.detach() is outside"
             )
-    if shape is not None and x.shape != shape and not _fits(x.shape, shape):
+    if shape is not None and (found := x.shape) != shape and not _fits(found, shape):
         sizes = ["…" if size is ... else str(size) for size in shape]
         expected = "(" + ", ".join(sizes) + ("," if len(sizes) == 1 else "") + ")"
         raise ValueError(

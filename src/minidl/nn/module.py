@@ -84,7 +84,7 @@ class Module(ABC):
                 known.add(id(one))
                 self._parameters = (*self._parameters, one)
 
-    def parts(self) -> Iterator[tuple[str, Part]]:
+    def _parts(self) -> Iterator[tuple[str, Part]]:
         """What this module holds itself, by name, in the order of its attributes.
 
         A name has dots where a list, tuple or dict holds the part. A parameter that was added, and
@@ -92,18 +92,18 @@ class Module(ABC):
         """
         for name, value in vars(self).items():
             if name not in ("saved", "_parameters"):
-                yield from _parts(name, value)
+                yield from _opened(name, value)
         for parameter in self._parameters:
             yield parameter.name, parameter
 
     def _walk(self) -> list[tuple[str, Part]]:
         """This module and all that is inside it with their paths, each once: a module before what
-        it holds, in the order of `parts`."""
+        it holds, in the order of `_parts`."""
         found: dict[int, tuple[str, Part]] = {}
 
         def visit(path: str, module: Module) -> None:
             found[id(module)] = path, module
-            for name, part in module.parts():
+            for name, part in module._parts():
                 if id(part) not in found:
                     inner = f"{path}.{name}" if path else name
                     if isinstance(part, Module):
@@ -124,7 +124,7 @@ class Module(ABC):
 
     def children(self) -> dict[str, Module]:
         """The modules that this one holds itself, by name, such as `layers.0`."""
-        return {name: part for name, part in self.parts() if isinstance(part, Module)}
+        return {name: part for name, part in self._parts() if isinstance(part, Module)}
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:
         """The parameters with their paths in the model, such as `0.weights`."""
@@ -144,7 +144,9 @@ class Module(ABC):
         Raises:
             ValueError: if two have the same path, as parameters without a name may.
         """
-        return {path: np.array(to_numpy(held.value)) for path, held in self._held().items()}
+        return {
+            path: np.array(to_numpy(held.value), order="C") for path, held in self._held().items()
+        }
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Set all parameters and buffers to values such as `state_dict` returns.
@@ -153,23 +155,24 @@ class Module(ABC):
         dtypes that it has. Gradients stay as they are.
 
         Raises:
-            ValueError: naming every path that is missing, that the model lacks, or whose shape
-                is another one. Then nothing has changed.
+            ValueError: naming paths that are missing, that the model lacks, or whose shape is
+                another one. Then nothing has changed.
             TypeError: for values that are no real numbers. Then nothing has changed.
         """
         held = self._held()
         shapes = {path: tuple(to_numpy(value).shape) for path, value in state.items()}
         wrong = [f"{path} is missing" for path in held if path not in shapes]
-        wrong += [f"{path} is not in the model" for path in shapes if path not in held]
+        wrong += [f"{path:.80} is not in the model" for path in shapes if path not in held]
         wrong += [
             f"{path} has shape {shapes[path]} and not {expected}"
             for path, one in held.items()
             if path in shapes and shapes[path] != (expected := tuple(one.value.shape))
         ]
         if wrong:
+            more = [f"and {len(wrong) - 5} more"] if len(wrong) > 5 else []
             raise ValueError(
                 f"{type(self).__name__}.load_state_dict: expected the paths and shapes of the "
-                f"model, got others: {'; '.join(wrong)}"
+                f"model, got others: {'; '.join(wrong[:5] + more)}"
             )
         values = {
             path: backend_of(one.value).asarray(state[path], dtype_name(one.value))
@@ -261,7 +264,7 @@ class Module(ABC):
         return {name: value for name, value in vars(self).items() if name != "saved"}
 
     def __repr__(self) -> str:
-        parts = list(self.parts())
+        parts = list(self._parts())
         described = [
             f"{name or 'parameter'} {tuple(part.value.shape)}"
             for name, part in parts
@@ -294,13 +297,13 @@ def check_module(owner: str, value: object) -> None:
     raise TypeError(f"{owner}: expected modules such as Linear(2, 3) or ReLU(), got {got}")
 
 
-def _parts(name: str, value: object) -> Iterator[tuple[str, Part]]:
+def _opened(name: str, value: object) -> Iterator[tuple[str, Part]]:
     """The parts in the value of an attribute, with their names."""
     if isinstance(value, Part):
         yield name, value
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _parts(f"{name}.{index}", item)
+            yield from _opened(f"{name}.{index}", item)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _parts(f"{name}.{key}", item)
+            yield from _opened(f"{name}.{key}", item)

@@ -30,7 +30,8 @@ class Residual(Module):
         y = self.module.forward(x)
         if y.shape != x.shape:
             raise ValueError(
-                f"Residual: expected module(x) of x's shape {tuple(x.shape)}, got {tuple(y.shape)}"
+                f"Residual: expected module(x) of x's shape {tuple(x.shape)}, got "
+                f"{tuple(y.shape)}; its last layer must give as many features as x has"
             )
         return x + y
 

@@ -52,9 +52,9 @@ class Sequential(Module):
         for module in self._modules[:1]:
             module.accumulate(grad_output)
 
-    def parts(self) -> Iterator[tuple[str, Part]]:
+    def _parts(self) -> Iterator[tuple[str, Part]]:
         """What it holds, its modules by their numbers alone."""
-        for name, part in super().parts():
+        for name, part in super()._parts():
             yield name.removeprefix("_modules."), part
 
     def __getitem__(self, index: int) -> Module:
