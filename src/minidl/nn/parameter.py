@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from minidl.backend import Array, backend_of, dtype_name, namespace, zeroed
 from minidl.nn.checks import check_floating
 
@@ -24,7 +26,9 @@ class Parameter:
 
     def __init__(self, value: Array, name: str = "") -> None:
         check_floating("Parameter", "value", value)
-        self.value = namespace(value).asarray(value)  # a scalar of NumPy cannot be written to
+        if isinstance(value, np.generic):  # a scalar, which cannot be written to
+            value = np.asarray(value)
+        self.value = value
         self.grad = namespace(value).zeros_like(value)
         self.name = name
 
