@@ -188,3 +188,9 @@ def test_the_standardizer_refuses_integers(backend: Backend) -> None:
     x = backend.asarray([[1, 2], [3, 4]])
     with pytest.raises(TypeError, match="Standardizer: expected x of a real floating dtype, got"):
         Standardizer.fit(x)(x)
+
+
+def test_a_parameter_of_a_tensor_that_requires_a_gradient() -> None:
+    torch: Any = pytest.importorskip("torch", reason="torch is not installed")
+    value = torch.ones(2, requires_grad=True)
+    np.testing.assert_array_equal(to_numpy(Parameter(value).value), [1, 1])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from minidl.backend import Array, backend_of, detached, dtype_name, namespace, zeroed
 from minidl.nn.checks import check_floating
 
@@ -24,8 +26,9 @@ class Parameter:
 
     def __init__(self, value: Array, name: str = "") -> None:
         check_floating("Parameter", "value", value)
-        # an array: a scalar of NumPy cannot be written to
-        self.value = value = detached(namespace(value).asarray(value))
+        if isinstance(value, np.generic):  # a scalar, which cannot be written to
+            value = np.asarray(value)
+        self.value = value = detached(value)
         self.grad = namespace(value).zeros_like(value)
         self.name = name
 

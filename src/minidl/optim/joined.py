@@ -41,8 +41,8 @@ class Joined:
             for p, array, shape in zip(self._parameters, arrays, self._shapes, strict=True):
                 check_array(p, self._attribute, array, arrays[0], shape)
             self._known = self._joined = arrays
-            # an array, since NumPy's own operations make scalars of arrays without dimensions
-            if is_writeable(namespace(arrays[0]).asarray(arrays[0])):
+            # NumPy's operations make scalars of arrays without dimensions
+            if is_writeable(arrays[0]) or isinstance(arrays[0], np.generic):
                 self._make_views(arrays)
         return self._joined
 
