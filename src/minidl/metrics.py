@@ -63,12 +63,13 @@ def classification_error(output: Array, target: Array, *, ignore_index: int = -1
                 f"{tuple(output.shape)}, got {dtype_name(target)} of shape {tuple(target.shape)}; "
                 "the backend's asarray(labels, 'int64') makes indices of labels that are floats"
             )
-        is_largest = target == xp.max(target, axis=-1, keepdims=True)
-        largest = xp.sum(xp.astype(is_largest, answer.dtype), axis=-1)
-        _check_all(owner, "a target with one largest probability for each sample", largest == 1)
         classes = xp.argmax(target, axis=-1)
+        largest = xp.take_along_axis(target, xp.expand_dims(classes, axis=-1), axis=-1)
+        is_largest = xp.astype(~(target < largest), answer.dtype)  # so is whatever meets a NaN
+        is_one = xp.sum(is_largest, axis=-1) == 1
+        _check_all(owner, "a target with one largest probability for each sample", is_one)
         counted = classes >= 0
-    is_right = (answer == classes) & ~xp.any(xp.isnan(output), axis=-1)
+    is_right = _without_nan(answer == classes, output)
     wrong = ~to_numpy(is_right)[to_numpy(counted)]
     return float(np.mean(wrong)) if len(wrong) else math.nan
 
@@ -94,6 +95,15 @@ def binary_error(output: Array, target: Array) -> float:
     _check_all(owner, "targets of 0 or 1", (truth == 0) | (truth == 1))
     is_right = ((output > 0) & (truth == 1)) | ((output <= 0) & (truth == 0))
     return float(np.mean(~to_numpy(is_right)))
+
+
+def _without_nan(mask: Array, x: Array) -> Array:
+    """The mask, false where a row of `x` has a NaN."""
+    xp = namespace(x)
+    is_nan = xp.isnan(x)
+    if not to_numpy(xp.any(is_nan)):  # by rows it takes NumPy ten times as long
+        return mask
+    return mask & ~xp.any(is_nan, axis=-1)
 
 
 def _check_all(owner: str, expected: str, is_good: Array) -> None:

@@ -218,13 +218,17 @@ def fit(
 
     def evaluate() -> list[tuple[list[float], float]]:
         """The columns of the history, each with its next entry."""
-        entries = []
+        entries: list[tuple[list[float], float]] = []
+        if validation is None and not train_metrics:
+            return entries
+        model.eval()
         if validation is not None:
-            output = _predict(model, validation[0])
+            output = model(validation[0])
             entries.append((history.validation_loss, _loss_of(loss, output, validation[1])))
             entries += _judge(metrics, output, validation[1], history.metrics)
         if train_metrics:
-            entries += _judge(metrics, _predict(model, x), target, history.train_metrics)
+            entries += _judge(metrics, model(x), target, history.train_metrics)
+        model._forget()  # no backward will come
         return entries
 
     start = time.perf_counter()
@@ -249,13 +253,6 @@ def fit(
             for callback in callbacks:
                 callback(history)
     return history
-
-
-def _predict(model: Module, x: Array) -> Array:
-    """The output in evaluation mode. Nothing is kept for a `backward` that will not come."""
-    output = model.eval()(x)
-    model._forget()
-    return output
 
 
 def _loss_of(loss: Loss, output: Array, target: Array) -> float:

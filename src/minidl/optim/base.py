@@ -15,12 +15,10 @@ from minidl.backend import (
     constant,
     device_of,
     dtype_name,
-    is_writeable,
     namespace,
     to_numpy,
     zeroed,
 )
-from minidl.nn.checks import check_array
 from minidl.nn.numbers import check_number
 from minidl.nn.parameter import Parameter
 from minidl.optim.checks import check_parameters
@@ -76,8 +74,8 @@ class Optimizer(ABC):
         self.learning_rate = learning_rate
         self.weight_decay: Final = check_number(self, "weight_decay", weight_decay, "[0, inf)")
         self._decaying = [not any(p is one for one in no_decay) for p in parameters]
-        self._values = Joined(parameters, "value")
-        self._gradients = Joined(parameters, "grad")
+        self._values = Joined(parameters, "value", str(self))
+        self._gradients = Joined(parameters, "grad", str(self))
         self._states: list[State] = []
         self._settled: list[Array] | None = None  # for these values, as `Joined` gave them
         self._place: Array = None  # an array that lies where the state does
@@ -99,20 +97,16 @@ class Optimizer(ABC):
 
     def step(self) -> None:
         """Change all parameters once."""
-        joined, gradients = self._values.gather(), self._gradients.gather()
-        if joined is not self._settled:
+        values, gradients = self._values.gather(), self._gradients.gather()
+        if values is not self._settled:
             self._settle()
         rate: float | Array = self.learning_rate
         if isinstance(rate, float):  # torch multiplies by an array in half the time
-            rate = constant(rate, (), joined[0])
-        values = joined
+            rate = constant(rate, (), values[0])
         if self.weight_decay:
             values, gradients = self._decayed(values, gradients, rate)
         rows = zip(values, gradients, self._states, strict=True)
-        values = [self.update(theta, g, rate, state) for theta, g, state in rows]
-        if values[0] is not joined[0]:  # always, where arrays cannot be written to
-            self._check_updated(joined, values)
-        self._values.scatter(values)
+        self._values.scatter([self.update(theta, g, rate, state) for theta, g, state in rows])
 
     @abstractmethod
     def update(self, theta: Array, gradient: Array, learning_rate: Array, state: State) -> Array:
@@ -147,21 +141,6 @@ class Optimizer(ABC):
         number, or a vector for a θ of which a part does not decay.
         """
         return theta, gradient + weight_decay * theta
-
-    def _check_updated(self, joined: list[Array], values: list[Array]) -> None:
-        """Raise unless `update` returned what it must."""
-        for theta, value in zip(joined, values, strict=True):
-            if value is None:
-                raise TypeError(
-                    f"{self}.update: expected it to return theta, got None; end it with "
-                    "`return theta`"
-                )
-            check_array(f"{self}.update", "theta", value, theta, theta.shape)
-        if is_writeable(joined[0]):
-            raise ValueError(
-                f"{self}.update: expected theta itself, changed in place, got a new array; "
-                "write `theta -= …` in place of `theta = theta - …`"
-            )
 
     def _decayed(
         self, values: list[Array], gradients: list[Array], rate: Array

@@ -22,9 +22,10 @@ class Joined:
     The parameters stay the truth: `gather` sees when one was given another array.
     """
 
-    def __init__(self, parameters: Sequence[Parameter], attribute: str) -> None:
+    def __init__(self, parameters: Sequence[Parameter], attribute: str, owner: str) -> None:
         self._parameters = parameters
         self._attribute = attribute
+        self._owner = owner
         self._shapes = [tuple(getattr(p, attribute).shape) for p in parameters]
         self._known: list[Array] = []
         self._joined: list[Array] = []
@@ -64,11 +65,31 @@ class Joined:
             start = stop
 
     def scatter(self, joined: list[Array]) -> None:
-        """Give the parameters what became of the result of `gather`."""
+        """Give the parameters what became of the result of `gather`.
+
+        Raises:
+            TypeError, ValueError: for None, another array where `gather` gave one that can be
+                written to, or one that does not go with it.
+        """
         if joined[0] is not self._joined[0]:
+            self._check(joined)
             for parameter, array in zip(self._parameters, joined, strict=True):
                 setattr(parameter, self._attribute, array)
             self._known = self._joined = joined
+
+    def _check(self, joined: list[Array]) -> None:
+        for theta, array in zip(self._joined, joined, strict=True):
+            if array is None:
+                raise TypeError(
+                    f"{self._owner}.update: expected it to return theta, got None; end it with "
+                    "`return theta`"
+                )
+            check_array(f"{self._owner}.update", "theta", array, theta, theta.shape)
+        if is_writeable(self._joined[0]):
+            raise ValueError(
+                f"{self._owner}.update: expected theta itself, changed in place, got a new array; "
+                "write `theta -= …` in place of `theta = theta - …`"
+            )
 
     def split(self, hosts: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """What belongs to a vector or to each array, on the host, as an array for each parameter.
