@@ -71,5 +71,5 @@ def test_flags() -> None:
     assert check_flag("Linear", "bias", True) is True
     assert check_flag("Linear", "bias", False) is False
     for value in (0, 1, "no", None, np.bool_(True)):
-        with pytest.raises(TypeError, match="^Linear: expected bias to be True or False, got "):
+        with pytest.raises(TypeError, match=r"^Linear: expected bias to be True or False, got "):
             check_flag("Linear", "bias", value)
