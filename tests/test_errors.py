@@ -142,16 +142,15 @@ def test_another_device(names: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(0, 3), (3, 0), (-1, 2)])
 def test_features_below_one(inputs: int, outputs: int) -> None:
-    with pytest.raises(
-        ValueError,
-        match=f"Linear: expected in_features and out_features of at least 1, got {inputs} and",
-    ):
+    argument, size = ("in_features", inputs) if inputs < 1 else ("out_features", outputs)
+    message = f"Linear: expected {argument} to be at least 1, got {size}"
+    with pytest.raises(ValueError, match=message):
         Linear(inputs, outputs)
 
 
 @pytest.mark.parametrize("std", [-1.0, math.nan, math.inf])
 def test_bad_deviations(std: float) -> None:
-    with pytest.raises(ValueError, match=f"Normal: expected a finite std of at least 0, got {std}"):
+    with pytest.raises(ValueError, match=rf"Normal: expected std to be in \[0, inf\), got {std:g}"):
         Normal(std)
 
 

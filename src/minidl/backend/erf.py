@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 from minidl.backend.arrays import constant, dtype_name, library, namespace
 from minidl.backend.base import Array
 
-_SPECIAL = {"torch": "torch.special", "jax": "jax.scipy.special", "cupy": "cupyx.scipy.special"}
-_known: dict[str, Any] = {}
+_SPECIAL = {"jax": "jax.scipy.special", "cupy": "cupyx.scipy.special"}
 
 
 def erfc(x: Array) -> Array:
     """1 - erf(x) = 2/√π ∫ₓ^∞ exp(-t²) dt, whose digits are kept where erf(x) is near 1."""
-    name = library(x).__name__.partition(".")[0]
+    lib = library(x)
+    name = lib.__name__.partition(".")[0]
+    if name == "torch":
+        return lib.special.erfc(x)
     if name not in _SPECIAL:
         return _erfc(x)
-    if name not in _known:
-        _known[name] = importlib.import_module(_SPECIAL[name])
-    return namespace(x).astype(_known[name].erfc(x), x.dtype, copy=False)  # CuPy widens float16
+    y = importlib.import_module(_SPECIAL[name]).erfc(x)
+    return namespace(x).astype(y, x.dtype, copy=False)  # CuPy widens float16
 
 
 def _erfc(x: Array) -> Array:

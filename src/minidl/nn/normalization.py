@@ -269,10 +269,6 @@ class BatchNorm1d(_Normalization):
         return namespace(x).reshape(values, (1, self.features, 1)[: x.ndim])
 
 
-def _leading(x: Array) -> tuple[int, ...]:
-    return tuple(range(x.ndim - 1))
-
-
 def _all_but_features(x: Array) -> tuple[int, ...]:
     return (0, 2)[: x.ndim - 1]
 
