@@ -153,7 +153,8 @@ def test_fresh_points_fit_where_training_did(monkeypatch: pytest.MonkeyPatch) ->
 
     def judged(output: Any, target: Any) -> float:
         sizes.append(output.shape[0])
-        return judge(output, target)
+        error: float = judge(output, target)
+        return error
 
     monkeypatch.setattr(experiment, "classification_error", judged)
     experiment.train(experiment.Experiment(epochs=1))
@@ -556,5 +557,5 @@ def test_without_the_extra(
     monkeypatch.setitem(sys.modules, "typer", None)
     with pytest.raises(SystemExit) as exited:
         main()
-    assert exited.value.code == "minidl: typer is not installed: pip install 'minidl[cli]'"
+    assert exited.value.code == "minidl: typer is not installed: pip install typer rich matplotlib"
     assert capsys.readouterr().out == ""

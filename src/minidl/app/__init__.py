@@ -14,7 +14,7 @@ def main() -> NoReturn:
     signals.heed()
     for name in ("typer", "rich", "matplotlib"):
         if importlib.util.find_spec(name) is None:
-            sys.exit(f"minidl: {name} is not installed: pip install 'minidl[cli]'")
+            sys.exit(f"minidl: {name} is not installed: pip install typer rich matplotlib")
     from minidl.app.terminal import prepare
 
     prepare()
