@@ -146,6 +146,45 @@ def test_seeds_repeat_and_differ(run: Run) -> None:
     assert loss(2, "c") != first
 
 
+def test_fresh_points_fit_where_training_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that can be trained in the memory there is can also be judged in it."""
+    sizes = []
+    judge = vars(experiment)["classification_error"]
+
+    def judged(output: Any, target: Any) -> float:
+        sizes.append(output.shape[0])
+        error: float = judge(output, target)
+        return error
+
+    monkeypatch.setattr(experiment, "classification_error", judged)
+    experiment.train(experiment.Experiment(epochs=1))
+    assert max(sizes) <= experiment.SAMPLES
+    assert sum(sizes) >= experiment.FRESH
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"hidden": (2.5,)},
+        {"hidden": (True,)},
+        {"epochs": True},
+        {"epochs": 2.0},
+        {"batch_size": "10"},
+        {"batch_size": 10**10},
+        {"learning_rate": "0.1"},
+        {"learning_rate": True},
+        {"standard_deviation": float("nan")},
+        {"weight_decay": -1},
+        {"seed": 1.0},
+    ],
+    ids=str,
+)
+def test_an_experiment_that_makes_no_sense(settings: dict[str, Any]) -> None:
+    activations = ("relu",) * len(settings.get("hidden", (1,)))
+    with pytest.raises((TypeError, ValueError), match=r"^experiment: expected \w+ to be "):
+        experiment.Experiment(**({"hidden": (1,), "activations": activations} | settings))
+
+
 def test_reproduce(run: Run, backend_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shorten(monkeypatch)
     done = run("reproduce", "--json", "--sessions", "2", "--backend", backend_name, "--out", "r")
