@@ -137,6 +137,7 @@ def parity(session: nox.Session) -> None:
     session.env["PIP_CONSTRAINT"] = str(CONSTRAINTS)
     session.install(".[cli,torch,jax]", *group("report", "strict"))
     session.run("python", "-m", "bench.parity", *session.posargs)
+    session.run("python", "-m", "bench.parity.torch_cases")
 
 
 @nox.session(default=False)

@@ -2,7 +2,7 @@
 
 A report is written after each point, so what was measured is kept if the rest is interrupted.
 
-Exit codes: 0 done; 1 interrupted, or nothing was timed; 2 wrong usage.
+Exit codes: 0 done; 1 interrupted or failed, or nothing was timed; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from bench.results import Report, ReportError
 from bench.runner import Plan, measure
 from bench.terminal import show_table
 from minidl.app.folder import FolderError, new_folder
+from minidl.app.terminal import drop_output, open_console, plain, prepare
 
 REPORTS = Path(__file__).with_name("reports")
 NUMBERS = ("µs", "quartiles", "ratio", "×", "first", "compile", "memory", "measured", "at most")
@@ -35,17 +36,23 @@ NUMBERS = ("µs", "quartiles", "ratio", "×", "first", "compile", "memory", "mea
 
 def main() -> None:
     arguments = sys.argv[1:]
+    prepare()
     try:
         if arguments[:1] == ["compare"]:
             _compare(arguments[1:])
         else:
             _measure(arguments)
     except (ReportError, FolderError) as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"bench: {plain(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("bench: interrupted, nothing is written", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:
+        print(f"bench: {plain(error)}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        drop_output()
 
 
 def _measure(arguments: list[str]) -> None:
@@ -62,14 +69,10 @@ def _measure(arguments: list[str]) -> None:
         memory = machine.device_memory()
         todo = [replace(plan, baseline=baseline, memory=memory) for plan in todo]
     to_stdout = options.json is not None and str(options.json) == "-"
-    console = Console(stderr=to_stdout)
-    out: Path | None = options.out
+    console = open_console(stderr=to_stdout)
     created = datetime.now(UTC)
-    if out is None and options.json is None:
-        name = "quick" if options.quick else device
-        out = REPORTS / f"{created:%Y%m%d-%H%M%S}-{name}"
-
     report = Report(f"{created:%Y-%m-%d %H:%M} UTC", baseline, machine.describe(), [])
+    out = _folder(options, f"{created:%Y%m%d-%H%M%S}-{'quick' if options.quick else device}")
     try:
         _run(todo, report, out)
     except KeyboardInterrupt:
@@ -77,24 +80,30 @@ def _measure(arguments: list[str]) -> None:
             raise
         print(f"bench: interrupted, what was measured before is in {out}", file=sys.stderr)
         sys.exit(1)
+    _show(report, console)
+    if out is not None:
+        console.print(plain(f"report: {out}"), soft_wrap=True)
     if to_stdout:
         print(report.to_json(), end="")
     elif options.json is not None:
         options.json.write_text(report.to_json(), encoding="utf-8")
-    _show(report, console)
-    if out is not None:
-        console.print(f"report: {out}", soft_wrap=True)
     if not any(point.timed() for point in report.points):
         print("bench: nothing was timed", file=sys.stderr)
         sys.exit(1)
 
 
+def _folder(options: argparse.Namespace, name: str) -> Path | None:
+    """The folder for the report, made before the work, so that it is known that it can be."""
+    if options.out is None and options.json is not None:
+        return None
+    with new_folder(options.out or REPORTS / name, numbered=options.out is None) as folder:
+        folder.keep()
+    return folder.path
+
+
 def _run(todo: list[Plan], report: Report, out: Path | None) -> None:
     """Measure the points, and write the report anew after each."""
-    if out is not None:
-        with new_folder(out):  # now, so that an unwritable place is found before the work
-            pass
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     try:
         with console.status("starts") if console.is_terminal else nullcontext() as status:
             for plan in todo:
@@ -165,10 +174,10 @@ def _compare(arguments: list[str]) -> None:
     rule, rows = compare(before, after)
     if len(rows) == 1:
         raise ReportError("expected two reports with a point in common")
-    console = Console()
+    console = open_console()
     for name, value in before.machine.items():
         if after.machine.get(name) != value:
-            console.print(f"{name}: {value} → {after.machine.get(name)}")
+            console.print(plain(f"{name}: {value} → {after.machine.get(name)}"))
     _print(rows, console)
     console.print(rule)
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from bench.report.table import Table
+from minidl.app.terminal import open_console, plain
 
 
 def show_table(
@@ -17,7 +18,7 @@ def show_table(
     for name in header:
         shown.add_column(name, justify="right" if name.startswith(numbers) else "left")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(plain, row))
     if not console.is_terminal:
-        console = Console(file=console.file, width=160)
+        console = open_console(stderr=console.stderr, width=160)
     console.print(shown)

@@ -50,17 +50,23 @@ class Case:
 
 CASES = [
     Case("Linear", lambda: Linear(6, 5, rng=0), lambda nn: nn.Linear(6, 5)),
+    Case(
+        "Linear-no-bias", lambda: Linear(6, 5, bias=False, rng=0), lambda nn: nn.Linear(6, 5, False)
+    ),
     Case("ReLU", minidl.ReLU, lambda nn: nn.ReLU()),
     Case("Tanh", minidl.Tanh, lambda nn: nn.Tanh()),
     Case("Sigmoid", minidl.Sigmoid, lambda nn: nn.Sigmoid()),
     Case("LeakyReLU", minidl.LeakyReLU, lambda nn: nn.LeakyReLU()),
+    Case("LeakyReLU-0", lambda: minidl.LeakyReLU(0), lambda nn: nn.LeakyReLU(0)),
     Case("LeakyReLU-steep", lambda: minidl.LeakyReLU(2), lambda nn: nn.LeakyReLU(2)),
     Case("ELU", minidl.ELU, lambda nn: nn.ELU()),
     Case("ELU-1.5", lambda: minidl.ELU(1.5), lambda nn: nn.ELU(1.5)),
-    Case("GELU", minidl.GELU, lambda nn: nn.GELU(approximate="tanh")),
+    Case("GELU", minidl.GELU, lambda nn: nn.GELU()),
+    Case("GELU-tanh", lambda: minidl.GELU("tanh"), lambda nn: nn.GELU(approximate="tanh")),
     Case("SiLU", minidl.SiLU, lambda nn: nn.SiLU()),
     Case("Softplus", minidl.Softplus, lambda nn: nn.Softplus()),
     Case("Softplus-8", lambda: minidl.Softplus(8), lambda nn: nn.Softplus(8)),
+    Case("Softplus-early", lambda: minidl.Softplus(2, 0.5), lambda nn: nn.Softplus(2, 0.5)),
     Case("Softmax", minidl.Softmax, lambda nn: nn.Softmax(-1)),
     Case("Softmax-0", lambda: minidl.Softmax(0), lambda nn: nn.Softmax(0)),
     Case("Softmax-1", lambda: minidl.Softmax(1), lambda nn: nn.Softmax(1), (2, 3, 4)),
@@ -73,12 +79,54 @@ CASES = [
     Case(
         "LayerNorm-3d", lambda: minidl.LayerNorm(4, 0.1), lambda nn: nn.LayerNorm(4, 0.1), (2, 3, 4)
     ),
+    Case(
+        "LayerNorm-two-axes",
+        lambda: minidl.LayerNorm([3, 4]),
+        lambda nn: nn.LayerNorm([3, 4]),
+        (2, 3, 4),
+    ),
+    Case(
+        "LayerNorm-plain",
+        lambda: minidl.LayerNorm(6, elementwise_affine=False),
+        lambda nn: nn.LayerNorm(6, elementwise_affine=False),
+    ),
+    Case(
+        "LayerNorm-no-bias",
+        lambda: minidl.LayerNorm(6, bias=False),
+        lambda nn: nn.LayerNorm(6, bias=False),
+    ),
     Case("LayerNorm-1d", lambda: minidl.LayerNorm(6), lambda nn: nn.LayerNorm(6), (6,)),
     Case("BatchNorm1d", lambda: minidl.BatchNorm1d(6), lambda nn: nn.BatchNorm1d(6)),
     Case(
         "BatchNorm1d-3d",
         lambda: minidl.BatchNorm1d(3, 0.1, 0.3),
         lambda nn: nn.BatchNorm1d(3, 0.1, 0.3),
+        (4, 3, 5),
+    ),
+    Case(
+        "BatchNorm1d-average",
+        lambda: minidl.BatchNorm1d(6, momentum=None),
+        lambda nn: nn.BatchNorm1d(6, momentum=None),
+    ),
+    Case(
+        "BatchNorm1d-plain",
+        lambda: minidl.BatchNorm1d(6, affine=False),
+        lambda nn: nn.BatchNorm1d(6, affine=False),
+    ),
+    Case(
+        "BatchNorm1d-no-bias",
+        lambda: minidl.BatchNorm1d(6, bias=False),
+        lambda nn: without_bias(nn.BatchNorm1d(6)),
+    ),
+    Case(
+        "BatchNorm1d-untracked",
+        lambda: minidl.BatchNorm1d(6, track_running_stats=False),
+        lambda nn: nn.BatchNorm1d(6, track_running_stats=False),
+    ),
+    Case(
+        "BatchNorm1d-nothing",
+        lambda: minidl.BatchNorm1d(3, affine=False, track_running_stats=False),
+        lambda nn: nn.BatchNorm1d(3, affine=False, track_running_stats=False),
         (4, 3, 5),
     ),
     Case(
@@ -96,11 +144,17 @@ CASES = [
     Case(
         "Sequential",
         lambda: Sequential(Linear(6, 5, rng=0), minidl.LayerNorm(5), minidl.GELU()),
-        lambda nn: nn.Sequential(nn.Linear(6, 5), nn.LayerNorm(5), nn.GELU(approximate="tanh")),
+        lambda nn: nn.Sequential(nn.Linear(6, 5), nn.LayerNorm(5), nn.GELU()),
     ),
 ]
 
 every_module = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def without_bias(module: Any) -> Any:
+    """A BatchNorm1d of torch, which takes it as an argument in new versions alone."""
+    module.register_parameter("bias", None)
+    return module
 
 
 class TorchResidual:

@@ -52,6 +52,8 @@ def _made(name: str) -> tuple[Module, tuple[int, ...]]:
             return kind(0.7), (2, 3)
         case "Softplus":
             return kind(2.5), (2, 3)
+        case "GELU":  # onnxruntime has no error function in float64
+            return kind("tanh" if minidl.get_backend().dtype_name == "float64" else "none"), (2, 3)
         case "Softmax" | "LogSoftmax":
             return Sequential(kind(1), kind(-1)), (3, 4)
         case "Dropout":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -44,6 +45,7 @@ Run = Callable[..., Result]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """The command, run in this process and in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minidl.signals.heed", lambda: None)  # this process has its own
 
     def run(*arguments: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["minidl", *arguments])
@@ -144,6 +146,45 @@ def test_seeds_repeat_and_differ(run: Run) -> None:
     assert loss(2, "c") != first
 
 
+def test_fresh_points_fit_where_training_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that can be trained in the memory there is can also be judged in it."""
+    sizes = []
+    judge = vars(experiment)["classification_error"]
+
+    def judged(output: Any, target: Any) -> float:
+        sizes.append(output.shape[0])
+        error: float = judge(output, target)
+        return error
+
+    monkeypatch.setattr(experiment, "classification_error", judged)
+    experiment.train(experiment.Experiment(epochs=1))
+    assert max(sizes) <= experiment.SAMPLES
+    assert sum(sizes) >= experiment.FRESH
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"hidden": (2.5,)},
+        {"hidden": (True,)},
+        {"epochs": True},
+        {"epochs": 2.0},
+        {"batch_size": "10"},
+        {"batch_size": 10**10},
+        {"learning_rate": "0.1"},
+        {"learning_rate": True},
+        {"standard_deviation": float("nan")},
+        {"weight_decay": -1},
+        {"seed": 1.0},
+    ],
+    ids=str,
+)
+def test_an_experiment_that_makes_no_sense(settings: dict[str, Any]) -> None:
+    activations = ("relu",) * len(settings.get("hidden", (1,)))
+    with pytest.raises((TypeError, ValueError), match=r"^experiment: expected \w+ to be "):
+        experiment.Experiment(**({"hidden": (1,), "activations": activations} | settings))
+
+
 def test_reproduce(run: Run, backend_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shorten(monkeypatch)
     done = run("reproduce", "--json", "--sessions", "2", "--backend", backend_name, "--out", "r")
@@ -213,11 +254,20 @@ def test_backends(run: Run) -> None:
         (["--epochs", "0"], "epochs"),
         (["--batch-size", "0"], "batch-size"),
         (["--batch-size", "many"], "batch-size"),
-        (["--learning-rate", "nan"], "learning_rate: expected a finite number of at least 0"),
-        (["--learning-rate", "-1"], "learning_rate: expected a finite number of at least 0"),
-        (["--standard-deviation", "inf"], "standard_deviation: expected a finite number of at"),
+        (["--epochs", "1" + 400 * "0"], "epochs"),
+        (
+            ["--learning-rate", "nan"],
+            "experiment: expected learning_rate to be in [0, inf), got nan",
+        ),
+        (["--learning-rate", "-1"], "experiment: expected learning_rate to be in [0, inf), got -1"),
+        (
+            ["--standard-deviation", "1e400"],
+            "expected standard_deviation to be in [0, inf), got inf",
+        ),
         (["--hidden", "25,x"], "hidden: expected widths such as 25,25,25, got '25,x'"),
-        (["--hidden", "25,0"], "hidden: expected widths of at least 1, got (25, 0)"),
+        (["--hidden", "25,0"], "experiment: expected width to be at least 1, got 0"),
+        (["--hidden", "25,1000000001"], "expected width to be at most 1000000000, got 1000000001"),
+        (["--hidden", "9" * 100_000], "hidden: expected widths such as 25,25,25, got '9999"),
         (["--activations", "relu,gelu,relu"], "activations: expected relu or tanh, got 'gelu'"),
         (["--activations", "relu,tanh"], "activations: expected one for each of the 3 hidden"),
         (["--dtype", "float16"], "dtype"),
@@ -225,6 +275,8 @@ def test_backends(run: Run) -> None:
         (["--sede", "1"], "sede"),
         (["--out", "there"], "out: there: expected a folder that does not exist yet, but it does"),
         (["--out", "file/x"], "out: file/x: expected a place for a new folder, got: "),
+        (["--out", "x/.."], "out: expected a path that ends with a name for a new folder, got"),
+        (["--out", "x" * 300], "expected a place for a new folder, got: File name too long"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -235,7 +287,8 @@ def test_wrong_usage(run: Run, arguments: list[str], message: str) -> None:
     done = run("train", *arguments)
     assert done.code == 2
     assert message in done.err
-    assert "Traceback" not in done.err
+    assert done.err.count("\n") == 1
+    assert len(done.err) < 1100
     assert done.out == ""
     assert files(".") == ["file", "there"]
     assert files("there") == ["mine.txt"]
@@ -280,21 +333,104 @@ def test_a_folder_made_by_another_in_the_meantime(
 
     monkeypatch.setattr(cli, "plot_history", plot)
     done = run("train", "--epochs", "1", "--out", "x")
-    assert done.code == 2
+    assert done.code == 1
+    assert "test error" in done.out
     assert "x: expected a folder that does not exist yet, but it does; the results are" in done.err
     assert files("x") == []
     (kept,) = (name for name in files(".") if name != "x")
     assert "history.csv" in files(kept)
 
 
-def test_a_failure_in_writing_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def plot(*_: object) -> None:
-        raise OSError("disk full")
+@pytest.mark.parametrize("writer", ["_write_json", "_write_history"])
+def test_results_that_cannot_be_written_are_printed(
+    run: Run, monkeypatch: pytest.MonkeyPatch, writer: str
+) -> None:
+    def write(path: Path, _: object) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cli, writer, write)
+    done = run("train", "--json", "--epochs", "1", "--out", "x")
+    line = "minidl: the results could not be written: No space left on device\n"
+    assert (done.code, done.err) == (1, line)
+    result = json.loads(done.out)
+    assert (result["folder"], len(result["loss"])) == (None, 1)
+    assert files(".") == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left"), 1, "OSError: [Errno 28] No space left"),
+        (MemoryError(), 1, "MemoryError: "),
+        (RuntimeError("no \x1b[31mfont"), 1, "RuntimeError: no \\x1b[31mfont"),
+        (KeyboardInterrupt(), 1, "interrupted"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_a_picture_is_not_worth_the_run(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, reason: str
+) -> None:
+    def plot(_: object, path: Path) -> None:
+        path.touch()
+        raise error
 
     monkeypatch.setattr(cli, "plot_decision", plot)
-    done = run("train", "--epochs", "1", "--out", "x")
-    assert (done.code, done.err) == (1, "minidl: disk full\n")
+    done = run("train", "--json", "--epochs", "1", "--out", "x")
+    assert done.code == code
+    assert done.err == f"minidl: decision.png could not be drawn: {reason}\n"
+    assert json.loads(done.out)["folder"] == "x"
+    assert files("x") == ["config.json", "history.csv", "loss.png"]
+
+
+@pytest.mark.parametrize("name", ["MemoryError", "torch's", "JAX's"])
+def test_too_little_memory(run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    errors = {
+        "MemoryError": MemoryError("Unable to allocate 7 TiB"),
+        "torch's": RuntimeError("DefaultCPUAllocator: can't allocate memory: 7 TiB"),
+        "JAX's": RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 7 TiB"),
+    }
+
+    def train_session(*_: object) -> None:
+        raise errors[name]
+
+    monkeypatch.setattr(cli, "train_session", train_session)
+    done = run("train", "--out", "x")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("minidl: out of memory, with smaller sizes it needs less: ")
+    assert done.err.count("\n") == 1
     assert files(".") == []
+
+
+def test_a_fault_of_its_own_shows_where(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train_session(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli, "train_session", train_session)
+    with pytest.raises(RuntimeError, match="a bug"):
+        run("train", "--out", "x")
+    assert files(".") == []
+
+
+def test_text_from_elsewhere_is_printed_as_text(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither markup nor emoji, nor what a terminal obeys, nor what turns the writing."""
+    hostile = "[torch] :gem: \x1b[31m\x07\x9b\u202e\u2066\udc80\u2028é"
+    statuses = [minidl.BackendStatus("x[bold]", False, hostile, "1", "")]
+    monkeypatch.setattr(cli, "available_backends", lambda: statuses)
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = run("backends").out
+    assert "x[bold]" in shown
+    assert r"[torch] :gem: \x1b[31m\x07\x9b\u202e\u2066\udc80 é" in shown
+
+    def get_backend(*_: object) -> None:
+        raise minidl.BackendError(hostile)
+
+    monkeypatch.setattr(cli, "get_backend", get_backend)
+    shown = run("train").err
+    assert shown == "minidl: " r"[torch] :gem: \x1b[31m\x07\x9b\u202e\u2066\udc80 é" "\n"
+    shown = run("train", "--\x1b[31m[red]").err
+    assert r"No such option: --\x1b[31m[red]" in shown
+    assert "\x1b" not in shown
 
 
 def test_reproduce_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,23 +446,23 @@ def test_reproduce_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(cli, "train_session", train_session)
     done = run("reproduce", "--json", "--sessions", "5", "--out", "r")
-    assert done.code == 1
+    assert done.code == 130
     assert "interrupted after 1 of 5 sessions" in done.err
     assert json.loads(done.out)["sessions"] == 1
     assert files("r") == ["loss.png", "results.json", "table.md"]
 
     calls = 3
     done = run("reproduce", "--sessions", "5", "--out", "s")
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (130, "")
     assert "interrupted; nothing was written" in done.err
     assert files(".") == ["r"]
 
 
-@pytest.mark.parametrize(("reads", "epochs"), [(1, 0), (3, 0), (4, 1), (5, 1), (6, 1), (7, 2)])
+@pytest.mark.parametrize(("reads", "epochs"), [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1), (6, 2)])
 def test_train_interrupted(
     run: Run, monkeypatch: pytest.MonkeyPatch, reads: int, epochs: int
 ) -> None:
-    """At each place of an epoch where the host waits: for the loss and for the two errors."""
+    """At each place where the host waits: for a validation loss before, and for both losses."""
     count = 0
 
     def interrupted(x: object) -> object:
@@ -338,7 +474,7 @@ def test_train_interrupted(
 
     monkeypatch.setattr("minidl.training.to_numpy", interrupted)
     done = run("train", "--json", "--epochs", "9", "--out", "x")
-    assert done.code == 1
+    assert done.code == 130
     if epochs == 0:
         assert (done.out, done.err) == ("", "minidl: interrupted; nothing was written\n")
         assert files(".") == []
@@ -350,7 +486,9 @@ def test_train_interrupted(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
-def test_ctrl_c_on_a_terminal_keeps_what_was_learnt(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_keeps_what_was_learnt(tmp_path: Path, name: str) -> None:
+    number = getattr(signal, name)
     command = [sys.executable, "-m", "minidl", "train", "--epochs", "100000000", "--out", "x"]
     terminal, inside = os.openpty()
     with (tmp_path / "out").open("w+", encoding="utf-8") as out:
@@ -360,7 +498,7 @@ def test_ctrl_c_on_a_terminal_keeps_what_was_learnt(tmp_path: Path) -> None:
         signal.signal(signal.SIGINT, before)
         try:
             read_until(terminal, b"steps/s")
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             shown = read_until(terminal, b"interrupted after epoch")
             process.wait(timeout=60)
         finally:
@@ -370,7 +508,7 @@ def test_ctrl_c_on_a_terminal_keeps_what_was_learnt(tmp_path: Path) -> None:
             os.close(terminal)
         out.seek(0)
         result = json.load(out)
-    assert process.returncode == 1
+    assert process.returncode == 128 + number
     assert b"Traceback" not in shown
     assert result["interrupted"] is True
     assert len(result["loss"]) >= 1
@@ -419,5 +557,5 @@ def test_without_the_extra(
     monkeypatch.setitem(sys.modules, "typer", None)
     with pytest.raises(SystemExit) as exited:
         main()
-    assert exited.value.code == "minidl: typer is not installed: pip install 'minidl[cli]'"
+    assert exited.value.code == "minidl: typer is not installed: pip install typer rich matplotlib"
     assert capsys.readouterr().out == ""

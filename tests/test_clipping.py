@@ -202,12 +202,37 @@ def test_any_shapes(shapes: list[tuple[int, ...]], max_norm: float) -> None:
 @pytest.mark.parametrize("limit", [-1, math.nan, "much", None])
 def test_bad_limits(limit: Any) -> None:
     parameters = parameters_on(minidl.get_backend("numpy"), GRADIENTS)
-    with pytest.raises(ValueError, match="clip_grad_norm: expected max_norm of at least 0, got"):
+    errors = (TypeError, ValueError)
+    with pytest.raises(errors, match=r"clip_grad_norm: expected max_norm to be (in|a number)"):
         clip_grad_norm(parameters, limit)
-    with pytest.raises(ValueError, match="clip_grad_value: expected clip_value of at least 0, got"):
+    with pytest.raises(errors, match=r"clip_grad_value: expected clip_value to be (in|a number)"):
         clip_grad_value(parameters, limit)
 
 
 def test_no_parameters() -> None:
     with pytest.raises(ValueError, match="clip_grad_norm: expected at least one parameter, got"):
         clip_grad_norm([], 1.0)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("large", [1.0, 1e30, 1e200])
+def test_an_infinite_limit_leaves_all_as_it_is(backend: Backend, large: float) -> None:
+    """Also where the norm of finite gradients overflows, which had made them NaN."""
+    large = min(large, 1e30) if backend.dtype_name == "float32" else large
+    parameters = parameters_on(backend, [[large, -large], [2.0]])
+    before = [to_numpy(parameter.grad).copy() for parameter in parameters]
+    clip_grad_norm(parameters, math.inf)
+    clip_grad_value(parameters, math.inf)
+    for parameter, gradient in zip(parameters, before, strict=True):
+        assert_close(parameter.grad, gradient, backend, rtol=0)
+
+
+@pytest.mark.parametrize("clip", [clip_grad_norm, clip_grad_value])
+def test_what_are_no_parameters(clip: Any) -> None:
+    layer = minidl.Linear(2, 2)
+    for wrong in (layer, layer.weights, minidl.Linear, None, [layer], [layer.weights.grad]):
+        with pytest.raises(TypeError, match=rf"{clip.__name__}: expected parameters, such as"):
+            clip(wrong, 1.0)
+    with pytest.raises(ValueError, match="expected each parameter once, got one twice"):
+        clip([layer.weights, layer.weights], 1.0)
+    clip((parameter for parameter in layer.parameters()), 1.0)

@@ -39,7 +39,7 @@ def test_disk_covers_half_of_the_square() -> None:
 
 @pytest.mark.parametrize("n", [0, -3])
 def test_disk_of_no_points(n: int) -> None:
-    with pytest.raises(ValueError, match=f"disk: expected n of at least 1, got {n}"):
+    with pytest.raises(ValueError, match=f"disk: expected n to be at least 1, got {n}"):
         disk(n)
 
 
@@ -110,7 +110,7 @@ def test_a_generator_goes_on_and_a_seed_does_not() -> None:
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_bad_batch_sizes(batch_size: int) -> None:
     x = np.ones((4, 2))
-    with pytest.raises(ValueError, match=f"expected batch_size of at least 1, got {batch_size}"):
+    with pytest.raises(ValueError, match=f"expected batch_size to be at least 1, got {batch_size}"):
         minibatches(x, x, batch_size)
 
 

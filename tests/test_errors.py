@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ def layer(backend: Backend) -> Linear:
     return Linear(2, 3, rng=0, backend=backend)
 
 
-NAME = r"Linear\(weights\d+ \(2, 3\), bias\d+ \(3,\)\)"
+NAME = r"Linear\(weights \(2, 3\), bias \(3,\)\)"
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (3,), (), (1, 5, 1)])
@@ -141,16 +142,15 @@ def test_another_device(names: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(0, 3), (3, 0), (-1, 2)])
 def test_features_below_one(inputs: int, outputs: int) -> None:
-    with pytest.raises(
-        ValueError,
-        match=f"Linear: expected in_features and out_features of at least 1, got {inputs} and",
-    ):
+    argument, size = ("in_features", inputs) if inputs < 1 else ("out_features", outputs)
+    message = f"Linear: expected {argument} to be at least 1, got {size}"
+    with pytest.raises(ValueError, match=message):
         Linear(inputs, outputs)
 
 
 @pytest.mark.parametrize("std", [-1.0, math.nan, math.inf])
 def test_bad_deviations(std: float) -> None:
-    with pytest.raises(ValueError, match=f"Normal: expected a finite std of at least 0, got {std}"):
+    with pytest.raises(ValueError, match=rf"Normal: expected std to be in \[0, inf\), got {std:g}"):
         Normal(std)
 
 
@@ -160,11 +160,108 @@ def test_bad_reduction() -> None:
 
 
 def test_sequential_of_what_is_no_module() -> None:
-    with pytest.raises(TypeError, match="Sequential: expected modules, got ABCMeta"):
+    with pytest.raises(
+        TypeError,
+        match=r"Sequential: expected modules .*, got the class ReLU; ReLU\(\.\.\.\) makes one",
+    ):
         Sequential(Linear(2, 2), ReLU)  # type: ignore[arg-type]
     relu = ReLU()
     with pytest.raises(ValueError, match="Sequential: expected each module once, got one twice"):
         Sequential(relu, Linear(2, 2), relu)
+
+
+@pytest.mark.parametrize("container", [Sequential, minidl.Residual])
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (ReLU, r"the class ReLU; ReLU\(\.\.\.\) makes one"),
+        ([ReLU()], r"a list; a \* before it passes what is in it"),
+        ("relu", r"'relu'"),
+        (None, "None"),
+    ],
+)
+def test_what_is_no_module(container: Any, given: object, got: str) -> None:
+    """A class, a list, a name, nothing: the error shows what came, and how to have a module."""
+    with pytest.raises(
+        TypeError,
+        match=rf"{container.__name__}: expected modules such as Linear\(2, 3\) .*, got {got}$",
+    ):
+        container(given)
+
+
+def test_both_remedies_for_another_dtype(backend: Backend) -> None:
+    """The commonest fault: data of one dtype, a model of another. What the error says works."""
+    layer = Linear(2, 3, rng=0)
+    other = other_dtype(backend)
+    x = other.asarray(np.ones((5, 2)))
+    with pytest.raises(TypeError) as caught:
+        layer(x)
+    way = f"minidl.get_backend('{backend.name}').asarray(x, '{backend.dtype_name}')"
+    move = f"model.to(minidl.get_backend('{backend.name}', '{other.dtype_name}'))"
+    assert f"; {way} converts the array, {move} a model" in str(caught.value)
+    names = {"minidl": minidl, "model": layer, "x": x}
+    assert layer(eval(way, names)).dtype == backend.dtype
+    eval(move, names)
+    assert layer(x).dtype == other.dtype
+
+
+def test_integers_are_converted(backend: Backend) -> None:
+    x = backend.asarray(np.ones((5, 2), np.int32))
+    for module, dtype in ((Linear(2, 3), backend.dtype_name), (ReLU(), "float32")):
+        way = f"minidl.get_backend('{backend.name}').asarray(x, '{dtype}')"
+        with pytest.raises(TypeError, match=re.escape(f", got int32; {way} converts the array")):
+            module(x)
+        assert str(module(eval(way, {"minidl": minidl, "x": x})).dtype).endswith(dtype)
+
+
+def test_numbers_are_made_an_array(backend: Backend) -> None:
+    layer = Linear(2, 3).to(minidl.get_backend(backend.name))
+    x = [[1.0, 2.0]]
+    way = f"minidl.get_backend('{backend.name}').asarray(x)"
+    with pytest.raises(TypeError, match=re.escape(f", got list; {way} makes one of numbers")):
+        layer(x)
+    assert layer(eval(way, {"minidl": minidl, "x": x})).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected", "way"),
+    [
+        ((5,), (5, 1), "x[..., None] has it"),
+        ((5, 1), (5,), "x[..., 0] has it"),
+        ((3,), ("batch", 3), "x[None, ...] is a batch of one"),
+        ((2, 3), ("batch", 2, 3), "x[None, ...] is a batch of one"),
+        ((4, 5), (..., 5, 1), "x[..., None] has it"),
+        ((7,), (..., 1), "x[..., None] has it"),
+        ((2, 3), (3, 2), ""),
+        ((5,), (5, 2), ""),
+        ((), (3,), ""),
+        ((0, 1), (0,), "x[..., 0] has it"),
+    ],
+)
+def test_a_dimension_of_one_is_hinted_at(
+    backend: Backend, shape: tuple[int, ...], expected: tuple[Any, ...], way: str
+) -> None:
+    """Where it would help, and nowhere else; what the hint says has the shape."""
+    x = backend.asarray(np.ones(shape))
+    with pytest.raises(ValueError, match=r"Mine: expected x of shape \(") as caught:
+        check_array("Mine", "x", x, x, expected)
+    hint = str(caught.value).partition("; ")[2]
+    assert hint == way
+    if way:
+        reshaped = eval(way[: way.index("]") + 1], {"x": x})
+        check_array("Mine", "x", reshaped, x, expected)
+
+
+def test_containers_in_errors_go_by_their_class(backend: Backend) -> None:
+    """Not by a drawing of all that is in them, nor by a running number."""
+
+    class Net(Sequential):
+        def forward(self, x: Any) -> Any:
+            check_array(self, "x", x, self.parameters()[0].value, ("batch", 2))
+            return super().forward(x)
+
+    with pytest.raises(ValueError, match=r"^Net: expected x of shape \(batch, 2\), got \(3, 3\)$"):
+        Net(Linear(2, 3))(backend.asarray(np.ones((3, 3))))
 
 
 def test_check_array_names_vectors() -> None:

@@ -20,7 +20,7 @@ from minidl import (
     gradcheck,
     to_numpy,
 )
-from minidl.backend import Array, namespace
+from minidl.backend import Array, is_writeable, namespace
 
 
 def normal(backend: Backend, *shape: int) -> Array:
@@ -73,7 +73,7 @@ class WrongReLU(ReLU):
     """The derivative of |x|."""
 
     def backward(self, grad_output: Array) -> Array:
-        return grad_output * (2 * self.saved - 1)
+        return 2 * super().backward(grad_output) - grad_output
 
 
 class WrongMSE(MSE):
@@ -178,3 +178,95 @@ class Scale(Module):
 
 def test_a_module_of_ones_own(backend64: Backend) -> None:
     assert gradcheck(Scale().to(backend64), normal(backend64, 5)) < 1e-7
+
+
+class Halved(Module):
+    """x ↦ x / 2, computed in place where arrays can be written to."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def forward(self, x: Array) -> Array:
+        if self.where == "forward":
+            x /= 2
+            return x
+        self.saved = x
+        return x / 2
+
+    def backward(self, grad_output: Array) -> Array:
+        if self.where == "grad_output":
+            grad_output /= 2
+            return grad_output
+        if self.where == "saved":
+            self.saved *= 2
+        return grad_output / 2
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("forward", "forward: expected input to stay as it was"),
+        ("saved", "backward: expected input to stay as it was"),
+        ("grad_output", "backward: expected grad_output to stay as it was"),
+        ("nowhere", ""),
+    ],
+)
+def test_arguments_that_are_changed_are_caught(
+    backend64: Backend, where: str, message: str
+) -> None:
+    module = Halved(where)
+    x = normal(backend64, 4, 3)
+    if message and is_writeable(x):
+        with pytest.raises(GradientError, match=rf"Halved\(\)\.{message}, got it changed in place"):
+            gradcheck(module, x)
+    else:  # where arrays never change, the same lines make new ones
+        gradcheck(module, x)
+
+
+class Greedy(MSE):
+    """Keeps the difference where one of its arguments was."""
+
+    def __init__(self, which: int, late: bool) -> None:
+        super().__init__()
+        self.which, self.late = which, late
+
+    def forward(self, *arrays: Array) -> Array:
+        value = super().forward(*arrays)
+        self.argument = arrays[self.which]
+        if not self.late:
+            self.argument *= 2
+        return value
+
+    def backward(self) -> Array:
+        if self.late:
+            self.argument *= 2
+        return super().backward()
+
+
+@pytest.mark.parametrize(("which", "name"), [(0, "output"), (1, "target"), (2, "weights")])
+@pytest.mark.parametrize("late", [False, True])
+def test_arguments_of_losses_that_are_changed_are_caught(
+    backend64: Backend, which: int, name: str, late: bool
+) -> None:
+    x = normal(backend64, 4, 3)
+    if not is_writeable(x):
+        pytest.skip("arrays of this library never change")
+    method = "backward" if late else "forward"
+    with pytest.raises(GradientError, match=rf"{method}: expected {name} to stay as it was"):
+        gradcheck(Greedy(which, late), x, x + 1, normal(backend64, 4))
+
+
+def test_bits_are_compared(backend64: Backend) -> None:
+    """A zero that loses its sign is another one, and NaN is itself."""
+
+    class Signless(Tanh):
+        def forward(self, x: Array) -> Array:
+            y = super().forward(x)
+            x += 0.0
+            return y
+
+    x = backend64.asarray([-0.0, 1.0])
+    if not is_writeable(x):
+        pytest.skip("arrays of this library never change")
+    with pytest.raises(GradientError, match="forward: expected input to stay as it was"):
+        gradcheck(Signless(), x)

@@ -16,7 +16,8 @@ HEAVY = {"torch", "cupy", "jax", "array_api_strict", "matplotlib", "typer", "ric
 HEAVY |= {"safetensors", "onnx", "onnxruntime"}
 
 # A module may import from floors below its own.
-FLOORS = ["backend", "nn", "optim data gradcheck exchange", "capture", "training", "app"]
+FLOORS = ["signals", "backend", "nn"]
+FLOORS += ["optim data gradcheck exchange metrics", "capture", "training", "app"]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 
 
@@ -36,6 +37,22 @@ def test_import_minidl_is_light() -> None:
     before = imported_by("")
     assert not imported_by("import minidl") & (HEAVY - before)
     assert "minidl" in imported_by("import minidl")
+
+
+def test_import_minidl_leaves_signals_alone(tmp_path: Path) -> None:
+    """Also in somebody's own command: only `minidl` and `python -m minidl` answer them early."""
+    code = """
+import signal
+before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+import minidl
+assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+"""
+    package = tmp_path / "minidl_user"
+    package.mkdir()
+    (package / "__init__.py").write_text(code, encoding="utf-8")
+    (package / "__main__.py").write_text(code, encoding="utf-8")
+    for arguments in (["-c", code], ["-c", code, "minidl"], ["-m", "minidl_user", "minidl"]):
+        subprocess.run([sys.executable, *arguments], cwd=tmp_path, timeout=120, check=True)
 
 
 def test_numpy_training_needs_no_other_library() -> None:

@@ -105,7 +105,7 @@ def test_constant() -> None:
     layer = Linear(2, 3, Constant(2), backend="numpy")
     np.testing.assert_array_equal(layer.weights.value, np.full((2, 3), 2.0))
     np.testing.assert_array_equal(layer.bias.value, np.full(3, 2.0))
-    with pytest.raises(ValueError, match="Constant: expected a finite value, got nan"):
+    with pytest.raises(ValueError, match="Constant: expected value to be finite, got nan"):
         Constant(math.nan)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,7 @@ SHAPES = [(5, 3), (2, 4, 3), (3,)]
 REDUCTIONS = ["sum", "mean"]
 ELEMENTWISE: list[Callable[..., Loss]] = [MSE, L1, Huber, BCEWithLogits]
 CLASS_WEIGHTS = [0.5, 2.0, 0.0]
+NEGATIVE = [-0.7, 2.0, 1.0]
 
 
 def normal(seed: int, *shape: int) -> np.ndarray[Any, Any]:
@@ -166,13 +168,31 @@ def test_elementwise_losses_are_torchs(backend64: Backend, kind: str, reduction:
     for shape in [*SHAPES, ()]:
         output, target = 3 * normal(0, *shape), uniform(1, *shape)
         assert_like_torch(backend64, loss, [output, target], plain)
-        weights = uniform(2, *shape[:1])
-        assert_like_torch(backend64, loss, [output, target, weights], weighted)
+        for dimensions in range(len(shape) + 1):
+            weights = np.asarray(uniform(2, *shape[:dimensions]))
+            assert_like_torch(backend64, loss, [output, target, weights], weighted)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("shape", [(), (3,), (4, 3)])
+def test_pos_weight_is_torchs(backend64: Backend, reduction: str, shape: tuple[int, ...]) -> None:
+    torch: Any = pytest.importorskip("torch", reason="torch is the reference")
+    pos_weight = np.asarray(3 * uniform(5, *shape))
+    loss = BCEWithLogits(reduction, pos_weight=backend64.asarray(pos_weight))
+
+    def reference(output: Any, target: Any) -> Any:
+        return torch.nn.functional.binary_cross_entropy_with_logits(
+            output, target, reduction=reduction, pos_weight=torch.tensor(pos_weight)
+        )
+
+    inputs = [9 * normal(0, 2, 4, 3), uniform(1, 2, 4, 3)]
+    assert_like_torch(backend64, loss, inputs, reference)
+    assert_like_torch(backend64, loss, [inputs[0], np.round(inputs[1])], reference)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize("class_weights", [None, CLASS_WEIGHTS])
+@pytest.mark.parametrize("class_weights", [None, CLASS_WEIGHTS, NEGATIVE])
 def test_cross_entropy_is_torchs(
     backend64: Backend, reduction: str, smoothing: float, class_weights: Any
 ) -> None:
@@ -187,7 +207,9 @@ def test_cross_entropy_is_torchs(
         )
 
     def weighted(output: Any, target: Any, weights: Any) -> Any:
-        losses, weights = plain(output, target, "none"), weights.reshape(-1)
+        weights = weights.reshape(weights.shape + (1,) * (output.ndim - 1 - weights.ndim))
+        weights = weights.expand(output.shape[:-1]).reshape(-1)
+        losses = plain(output, target, "none")
         counts = weights
         if not target.is_floating_point():
             known = target.reshape(-1) != -100
@@ -196,13 +218,17 @@ def test_cross_entropy_is_torchs(
 
     loss = CrossEntropy(reduction, label_smoothing=smoothing, class_weights=class_weights)
     for shape in SHAPES:
-        output, weights = 3 * normal(0, *shape), uniform(2, *shape[:-1])
+        output = 3 * normal(0, *shape)
         classes = indices(1, *shape[:-1]) % 2  # one of the classes' weights is 0
         some_ignored = np.where(uniform(3, *shape[:-1]) < 0.3, -100, classes)
         probabilities = uniform(4, *shape) / 2
         for target in (classes, some_ignored, probabilities):
             assert_like_torch(backend64, loss, [output, target], plain)
-            assert_like_torch(backend64, loss, [output, target, np.asarray(weights)], weighted)
+            weights = np.asarray(uniform(2, *shape[:-1]))
+            assert_like_torch(backend64, loss, [output, target, weights], weighted)
+        for dimensions in range(len(shape) - 1):  # weights of many samples each
+            weights = np.asarray(uniform(2, *shape[:dimensions]))
+            assert_like_torch(backend64, loss, [output, classes, weights], weighted)
     ignoring = CrossEntropy(
         reduction, label_smoothing=smoothing, class_weights=class_weights, ignore_index=1
     )
@@ -229,6 +255,7 @@ def test_cross_entropy_at_extremes(backend: Backend, size: float, smoothing: flo
 
     inputs = [output.astype(backend.dtype_name), np.array([1, 2, 0, 1])]
     assert_like_torch(backend, loss, inputs, reference, rtol=1e-5)
+    loss(*map(backend.asarray, inputs))
     assert np.isfinite(to_numpy(loss.backward())).all()
 
 
@@ -244,6 +271,7 @@ def test_binary_cross_entropy_at_extremes(backend: Backend, size: float) -> None
     inputs = [output.astype(backend.dtype_name), target.astype(backend.dtype_name)]
     loss = BCEWithLogits()
     assert_like_torch(backend, loss, inputs, reference, rtol=1e-5)
+    loss(*map(backend.asarray, inputs))
     assert np.isfinite(to_numpy(loss.backward())).all()
 
 
@@ -332,6 +360,7 @@ LOSSES: dict[str, tuple[Callable[[str], Loss], bool]] = {
     "L1": (L1, False),
     "Huber": (Huber, False),
     "BCEWithLogits": (BCEWithLogits, False),
+    "pos_weight": (lambda reduction: BCEWithLogits(reduction, pos_weight=[0.5, 2.0, 0.0]), False),
     "CrossEntropy": (CrossEntropy, True),
     "smooth": (lambda reduction: CrossEntropy(reduction, label_smoothing=0.2), False),
     "weighted": (lambda reduction: CrossEntropy(reduction, class_weights=CLASS_WEIGHTS), True),
@@ -432,8 +461,9 @@ def test_half_precision(
     loss, exact = make(reduction), make(reduction)
     value = loss(*arrays)
     expected = exact(np.array(output), np.array(target), np.array([1.0, 2.0, 0.5, 1.0]))
-    assert value.dtype == loss.backward().dtype == half
-    assert loss.backward().shape == (4, 3)
+    gradient = loss.backward()
+    assert value.dtype == gradient.dtype == half
+    assert gradient.shape == (4, 3)
     assert float(value) == pytest.approx(float(expected), rel=0.05)
 
 
@@ -566,9 +596,10 @@ def test_fit_with_class_indices(backend: Backend, class_weights: Any) -> None:
         epochs=30,
         batch_size=40,
         validation=data,
+        metrics={"error": classification_error},
         rng=0,
     )
-    assert history.train_error[-1] < 0.06
+    assert history.metrics["error"][-1] < 0.06
     assert history.loss[-1] < history.loss[0] / 3
 
 
@@ -615,11 +646,12 @@ def test_a_loss_of_ones_own_needs_no_weights(backend: Backend) -> None:
 @every_loss
 def test_bad_weights(backend: Backend, make: Callable[[str], Loss], with_indices: bool) -> None:
     loss = make("sum")
+    shape = r"\(4,\)" if isinstance(loss, CrossEntropy) else r"\(4, 3\)"
     output = backend.asarray(normal(0, 4, 3))
     target = backend.asarray(target_of(with_indices, 4))
     with pytest.raises(ValueError, match=r"\): expected weights of shape \(4,\), got \(3,\)"):
         loss(output, target, backend.asarray(np.ones(3)))
-    with pytest.raises(ValueError, match=r"\): expected weights of shape \(4,\), got \(4, 1\)"):
+    with pytest.raises(ValueError, match=rf"\): expected weights of shape {shape}, got \(4, 1\)"):
         loss(output, target, backend.asarray(np.ones((4, 1))))
     with pytest.raises(TypeError, match=r"expected weights of dtype float\d\d, got int"):
         loss(output, target, backend.asarray(np.ones(4, np.int32)))
@@ -645,13 +677,41 @@ def test_elementwise_losses_do_not_broadcast(backend: Backend, loss: Loss) -> No
         loss(backend.asarray(np.ones((4, 3), np.int32)), output)
 
 
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bool"])
+def test_class_indices_in_another_dtype(
+    backend: Backend, shape: tuple[int, ...], dtype: str
+) -> None:
+    """The way out that the error names is one."""
+    output = backend.asarray(normal(0, 4, 3))
+    target = backend.asarray(np.array([0, 1, 1, 0]).reshape(shape), dtype)
+    way_out = f"minidl.get_backend({backend.name!r}).asarray(target, 'int64')"
+    message = (
+        f"expected target of class indices, of an integer dtype and of shape (4,), got {dtype} "
+        f"of shape {shape}; {way_out} converts it"
+    )
+    with pytest.raises(TypeError, match=re.escape(message)):
+        CrossEntropy()(output, target)
+    converted = eval(way_out, {"minidl": minidl, "target": target})
+    expected = CrossEntropy()(output, backend.asarray(np.array([0, 1, 1, 0])))
+    value = CrossEntropy()(output, backend.xp.reshape(converted, (4,)))
+    assert_close(value, to_numpy(expected), backend, rtol=0)
+
+
 def test_bad_targets_of_cross_entropy(backend: Backend) -> None:
     output = backend.asarray(np.ones((4, 3)))
     for loss in (CrossEntropy(), CrossEntropy(class_weights=CLASS_WEIGHTS)):
-        with pytest.raises(ValueError, match=r"expected target of shape \(4,\), got \(4, 3\)"):
+        message = (
+            rf"expected target of class indices of shape \(4,\) or of probabilities of dtype "
+            rf"{backend.dtype_name}, got int32 of shape \(4, 3\); minidl.get_backend\("
+            rf"'{backend.name}'\).asarray\(target, '{backend.dtype_name}'\) converts it"
+        )
+        with pytest.raises(TypeError, match=message):
             loss(output, backend.asarray(np.ones((4, 3), np.int32)))
-        with pytest.raises(ValueError, match=r"expected target of shape \(4, 3\), got \(4,\)"):
-            loss(output, backend.asarray(np.ones(4)))
+        with pytest.raises(ValueError, match=r"expected target of shape \(4,\), got \(4, 1\)"):
+            loss(output, backend.asarray(np.ones((4, 1), np.int32)))
+        with pytest.raises(ValueError, match=r"expected target of shape \(4, 3\), got \(3,\)"):
+            loss(output, backend.asarray(np.ones(3)))
         with pytest.raises(TypeError, match=r"expected target of dtype float.., got bool"):
             loss(output, output == 1)
         with pytest.raises(TypeError, match="expected target to be an array, got list"):
@@ -671,27 +731,86 @@ def test_bad_targets_of_cross_entropy(backend: Backend) -> None:
     [
         (lambda: L1("max"), "L1: expected reduction 'sum' or 'mean', got 'max'"),
         (lambda: CrossEntropy("none"), "CrossEntropy: expected reduction 'sum' or 'mean'"),
-        (lambda: Huber(delta=0), "Huber: expected a finite delta above 0, got 0"),
-        (lambda: Huber(delta=math.inf), "Huber: expected a finite delta above 0, got inf"),
-        (lambda: Huber(delta=math.nan), "Huber: expected a finite delta above 0, got nan"),
+        (lambda: Huber(delta=0), r"Huber: expected delta to be in \(0, inf\), got 0"),
+        (lambda: Huber(delta=math.inf), r"Huber: expected delta to be in \(0, inf\), got inf"),
+        (lambda: Huber(delta=math.nan), r"Huber: expected delta to be in \(0, inf\), got nan"),
         (
             lambda: CrossEntropy(label_smoothing=1.1),
-            r"CrossEntropy: expected label_smoothing in \[0, 1\], got 1.1",
+            r"CrossEntropy: expected label_smoothing to be in \[0, 1\], got 1.1",
         ),
         (
             lambda: CrossEntropy(class_weights=[[1.0]]),
-            r"expected class_weights of shape \(classes,\), got float64 of shape \(1, 1\)",
+            r"CrossEntropy: expected class_weights of shape \(classes,\), got \(1, 1\)",
         ),
         (
             lambda: CrossEntropy(class_weights=["a"]),
-            r"expected class_weights of shape \(classes,\), got <U1 of shape",
+            r"CrossEntropy: expected class_weights to be finite numbers, got \['a'\]",
         ),
         (
-            lambda: CrossEntropy(class_weights=[1.0, -1.0]),
-            r"expected finite class_weights of at least 0, got \[1.0, -1.0\]",
+            lambda: CrossEntropy(class_weights={0: 1.0, 1: 2.0}),
+            r"CrossEntropy: expected class_weights to be finite numbers, got {0: 1.0, 1: 2.0}",
+        ),
+        (
+            lambda: CrossEntropy(class_weights=[1.0, math.nan]),
+            r"CrossEntropy: expected class_weights to be finite numbers, got \[1.0, nan\]",
+        ),
+        (
+            lambda: BCEWithLogits(pos_weight=math.inf),
+            "BCEWithLogits: expected pos_weight to be finite numbers, got inf",
+        ),
+        (
+            lambda: BCEWithLogits(pos_weight=True),
+            "BCEWithLogits: expected pos_weight to be finite numbers, got True",
         ),
     ],
 )
 def test_bad_options(make: Callable[[], Loss], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("loss", "option", "value", "message"),
+    [
+        (Huber, "delta", "1", "Huber: expected delta to be a number, got '1'"),
+        (Huber, "delta", None, "Huber: expected delta to be a number, got None"),
+        (Huber, "delta", True, "Huber: expected delta to be a number, got True"),
+        (CrossEntropy, "label_smoothing", False, "expected label_smoothing to be a number, got F"),
+        (CrossEntropy, "ignore_index", 1.0, "expected ignore_index to be an integer, got 1.0"),
+        (CrossEntropy, "ignore_index", True, "expected ignore_index to be an integer, got True"),
+    ],
+)
+def test_options_of_another_type(
+    loss: Callable[..., Loss], option: str, value: Any, message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        loss(**{option: value})
+
+
+@pytest.mark.parametrize("reduction", [["sum"], np.ones(2), 0.5, None, {"sum"}])
+def test_reductions_that_are_no_names(reduction: Any) -> None:
+    with pytest.raises(ValueError, match="MSE: expected reduction 'sum' or 'mean', got "):
+        MSE(reduction)
+
+
+def test_a_pos_weight_does_not_widen_the_output(backend: Backend) -> None:
+    loss = BCEWithLogits(pos_weight=np.ones((2, 3)))
+    output = backend.asarray(np.ones(3))
+    with pytest.raises(ValueError, match=r"expected output of shape \(…, 2, 3\), got \(3,\)"):
+        loss(output, output)
+
+
+@pytest.mark.parametrize("kind", [np.matrix, np.ma.MaskedArray])
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_arrays_with_an_arithmetic_of_their_own(kind: Any) -> None:
+    """The square of a matrix is its product with itself."""
+    plain = np.ones((3, 3))
+    odd = kind(plain)
+    for loss in (MSE(), L1(), Huber(), BCEWithLogits(), CrossEntropy()):
+        for output, target in ((odd, odd), (odd, plain), (plain, odd)):
+            with pytest.raises(TypeError, match=f"to be an array, got {kind.__name__}"):
+                loss(output, target)
+        with pytest.raises(TypeError, match=f"weights to be an array, got {kind.__name__}"):
+            loss(plain, plain, odd)
+    with pytest.raises(TypeError, match=f"expected x to be an array, got {kind.__name__}"):
+        Linear(3, 2, rng=0, backend=minidl.get_backend("numpy", "float64"))(odd)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import numpy as np
@@ -184,7 +183,7 @@ def test_add_parameter_takes_one_or_a_list() -> None:
 
 
 class Held(Module):
-    """Holds a module whose parameters it has not added."""
+    """Holds a module as an attribute, and in a module that it holds."""
 
     def __init__(self) -> None:
         self.inner = Linear(2, 2, rng=0)
@@ -200,7 +199,7 @@ class Held(Module):
 def test_parameters_of_inner_modules_are_found(backend: Backend) -> None:
     held = Held()
     paths = [path for path, _ in held.named_parameters()]
-    assert paths == ["outer.inner.weights", "outer.inner.bias", "outer.scale"]
+    assert paths == ["inner.weights", "inner.bias", "outer.scale"]
     assert repr(held).endswith("): 7 parameters")
     held(minidl.disk(3, rng=0)[0])
     held.backward(backend.asarray(np.ones((3, 2))))
@@ -213,8 +212,6 @@ def test_add_parameter_rejects_what_is_none() -> None:
     module = Residual(Linear(2, 2))
     with pytest.raises(TypeError, match=r"Residual.add_parameter: expected a Parameter .* float"):
         module.add_parameter([1.0])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match=r"Residual.add_parameter: .*scale0.* is there already"):
-        module.add_parameter(module.scale)
 
 
 def test_train_and_eval_reach_inner_modules() -> None:
@@ -232,13 +229,12 @@ def test_train_and_eval_reach_inner_modules() -> None:
 
 def test_repr_shows_structure_shapes_and_count() -> None:
     text = repr(Sequential(Linear(2, 25), ReLU(), Residual(Linear(25, 25))))
-    text = re.sub(r"(weights|bias)\d+", r"\1", text)
     assert text == (
         "Sequential(\n"
         "  (0): Linear(weights (2, 25), bias (25,))\n"
         "  (1): ReLU()\n"
         "  (2): Residual(\n"
-        "    scale0 ()\n"
+        "    scale ()\n"
         "    (inner): Linear(weights (25, 25), bias (25,))\n"
         "  ): 651 parameters\n"
         "): 726 parameters"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minidl.nn.numbers import check_count, check_number, shortly
+from minidl.nn.numbers import check_count, check_flag, check_number, shortly
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
@@ -65,3 +65,11 @@ def test_what_came_is_shown_shortly() -> None:
     for long in ("x" * 100_000, [[["y" * 1000] * 1000] * 1000], {"\x1b[31m" * 99: 1}, 10**4000):
         assert len(shortly(long)) <= 80
         assert shortly(long).isprintable()
+
+
+def test_flags() -> None:
+    assert check_flag("Linear", "bias", True) is True
+    assert check_flag("Linear", "bias", False) is False
+    for value in (0, 1, "no", None, np.bool_(True)):
+        with pytest.raises(TypeError, match=r"^Linear: expected bias to be True or False, got "):
+            check_flag("Linear", "bias", value)

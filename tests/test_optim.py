@@ -165,14 +165,14 @@ def test_any_shapes(shapes: list[tuple[int, ...]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "learning_rate", [-0.1, float("nan"), float("inf"), "fast", None, [0.1, 0.2]]
+    "learning_rate", [-0.1, float("nan"), float("inf"), "fast", "0.1", True, None, [0.1, 0.2]]
 )
 def test_bad_learning_rates(learning_rate: float) -> None:
     optimizer = SGD(Linear(1, 1).parameters(), 0.1)
-    message = "SGD: expected a finite learning_rate of at least 0, got"
-    with pytest.raises(ValueError, match=message):
+    message = r"SGD: expected learning_rate to be (in \[0, inf\)|a number), got"
+    with pytest.raises((TypeError, ValueError), match=message):
         SGD(Linear(1, 1).parameters(), learning_rate)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         optimizer.learning_rate = learning_rate
     assert optimizer.learning_rate == 0.1
 
@@ -203,3 +203,65 @@ def test_parameters_of_two_dtypes() -> None:
     float64 = Linear(2, 2, backend=minidl.get_backend("numpy", "float64"))
     with pytest.raises(TypeError, match="expected value of dtype float32, got float64"):
         SGD(float32.parameters() + float64.parameters(), 0.1)
+
+
+@pytest.mark.parametrize("kind", [SGD, minidl.Adam, minidl.RMSprop, minidl.Adagrad])
+def test_what_are_no_parameters(kind: Any) -> None:
+    layer = Linear(2, 2)
+    for wrong in (layer, layer.weights, Linear, None, "weights", [layer], [layer.weights.value]):
+        with pytest.raises(TypeError, match=rf"{kind.__name__}: expected parameters, such as"):
+            kind(wrong, 0.1)
+    some = (parameter for parameter in layer.parameters())
+    assert kind(some, 0.1).parameters == layer.parameters()
+    with pytest.raises(ValueError, match=r"got none; .* a generator gives its parameters once"):
+        kind(some, 0.1)
+
+
+class Forgetful(Optimizer):
+    """A rule that does not return theta."""
+
+    def update(self, theta: Array, gradient: Array, learning_rate: Array, state: Any) -> Array:  # noqa: ARG002
+        theta -= learning_rate * gradient
+
+
+class Rebinding(Optimizer):
+    """A rule that returns another array."""
+
+    def update(self, theta: Array, gradient: Array, learning_rate: Array, state: Any) -> Array:  # noqa: ARG002
+        return theta - learning_rate * gradient
+
+
+class Reshaping(Optimizer):
+    """A rule that returns another shape."""
+
+    def update(self, theta: Array, gradient: Array, learning_rate: Array, state: Any) -> Array:  # noqa: ARG002
+        return namespace(theta).sum(theta)
+
+
+def test_updates_that_return_something_else(backend: Backend) -> None:
+    layer = Linear(2, 3)
+    with pytest.raises(
+        TypeError, match=r"Forgetful\.update: expected it to return theta, got None"
+    ):
+        Forgetful(layer.parameters(), 0.1).step()
+    with pytest.raises(ValueError, match=r"Reshaping.update: expected theta of shape .*, got \(\)"):
+        Reshaping(layer.parameters(), 0.1).step()
+    optimizer = Rebinding(layer.parameters(), 0.1)
+    if minidl.backend.is_writeable(layer.weights.value):
+        with pytest.raises(
+            ValueError, match=r"Rebinding\.update: expected theta itself, changed in"
+        ):
+            optimizer.step()
+    else:
+        before = to_numpy(layer.weights.value)
+        layer.weights.grad = backend.asarray(np.ones((2, 3)))
+        optimizer.step()
+        assert_close(layer.weights.value, before - 0.1, backend, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
+def test_a_bad_learning_rate_in_a_state(rate: float) -> None:
+    optimizer = SGD(Linear(1, 1).parameters(), 0.1)
+    with pytest.raises(ValueError, match=f"SGD.load_state_dict: .* got learning_rate {rate}"):
+        optimizer.load_state_dict({"learning_rate": rate})
+    assert optimizer.learning_rate == 0.1

@@ -215,8 +215,8 @@ def test_inspect_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("bad").write_bytes(b"nonsense")
     code, out, err = run("bad")
     assert (code, out) == (1, "")
-    assert err.startswith("minidl: bad: expected a safetensors file, got: ")
+    assert err.startswith("minidl: bad: expected a safetensors file whose header has up to ")
     assert err.count("\n") == 1
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    message = "minidl: safetensors is not installed: pip install 'minidl[safetensors]'\n"
+    message = "minidl: safetensors is not installed: pip install safetensors\n"
     assert run("m") == (1, "", message)

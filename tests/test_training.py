@@ -27,22 +27,6 @@ from minidl import (
 from minidl.backend import Array
 
 
-def test_classification_error_by_hand(backend: Backend) -> None:
-    output = backend.asarray([[0.9, 0.1], [0.2, 0.3], [-5.0, -4.0], [0.7, 0.6]])
-    target = backend.asarray([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
-    error = classification_error(output, target)
-    assert type(error) is float
-    assert error == 0.5
-
-
-def test_classification_error_needs_rows_of_classes() -> None:
-    with pytest.raises(ValueError, match=r"expected target of shape \(2, 2\), got \(2, 1\)"):
-        classification_error(np.ones((2, 2)), np.ones((2, 1)))
-    for shape in ((0, 2), (3,)):
-        with pytest.raises(ValueError, match=r"expected shape \(samples, classes\) with at least"):
-            classification_error(np.ones(shape), np.ones(shape))
-
-
 def test_fit_is_the_loop_that_one_would_write(backend: Backend) -> None:
     data, test = disk(25, rng=1), disk(15, rng=2)
     model = network(backend, hidden=5)
@@ -54,6 +38,8 @@ def test_fit_is_the_loop_that_one_would_write(backend: Backend) -> None:
         epochs=3,
         batch_size=10,
         validation=test,
+        metrics={"error": classification_error},
+        train_metrics=True,
         rng=3,
         capture="off",
     )
@@ -71,9 +57,11 @@ def test_fit_is_the_loop_that_one_would_write(backend: Backend) -> None:
     assert history.loss == pytest.approx(losses, rel=1e-5)
     for (value, _), (other, _) in zip(model.parameters(), expected.parameters(), strict=True):
         assert_close(value, to_numpy(other), backend, rtol=0)
-    assert history.train_error[-1] == classification_error(model(data[0]), data[1])
-    assert history.validation_error[-1] == classification_error(model(test[0]), test[1])
-    assert len(history.train_error) == len(history.validation_error) == 3
+    assert history.train_metrics["error"][-1] == classification_error(model(data[0]), data[1])
+    assert history.metrics["error"][-1] == classification_error(model(test[0]), test[1])
+    assert history.validation_loss[-1] == float(MSE()(model(test[0]), test[1]))
+    columns = (history.validation_loss, history.metrics["error"], history.train_metrics["error"])
+    assert [len(column) for column in columns] == [3, 3, 3]
     assert history.seconds > 0
     assert not model.training
 
@@ -92,18 +80,19 @@ def test_fit_learns(backend: Backend) -> None:
         epochs=60,
         batch_size=50,
         validation=(points, target),
+        metrics={"error": classification_error},
         rng=0,
     )
-    assert history.train_error[-1] < 0.05
+    assert history.metrics["error"][-1] < 0.05
     assert history.loss[-1] < history.loss[0] / 3
 
 
-def test_without_validation_there_are_no_errors() -> None:
+def test_without_validation_nothing_is_judged() -> None:
     model = network(minidl.get_backend(), hidden=3)
     data = disk(10, rng=0)
     history = fit(model, MSE(), SGD(model.parameters(), 0.01), data, epochs=2, batch_size=5)
     assert len(history.loss) == 2
-    assert history.train_error == history.validation_error == []
+    assert history == History(loss=history.loss, seconds=history.seconds)
     assert model.training
 
 
@@ -118,9 +107,10 @@ def test_a_metric_of_ones_own() -> None:
         epochs=1,
         batch_size=5,
         validation=data,
-        metric=lambda output, target: float(np.max(np.abs(output - target))),
+        metrics={"largest": lambda output, target: np.max(np.abs(output - target))},
     )
-    assert history.validation_error == [float(np.max(np.abs(model(data[0]) - data[1])))]
+    assert history.metrics == {"largest": [float(np.max(np.abs(model(data[0]) - data[1])))]}
+    assert history.train_metrics == {}
 
 
 def test_callbacks_see_the_history_and_can_change_the_learning_rate() -> None:
@@ -197,14 +187,14 @@ def test_the_error_names_the_epoch() -> None:
 @pytest.mark.parametrize("epochs", [0, -1])
 def test_bad_epochs(epochs: int) -> None:
     model = network(minidl.get_backend(), hidden=3)
-    with pytest.raises(ValueError, match=f"fit: expected epochs of at least 1, got {epochs}"):
+    with pytest.raises(ValueError, match=f"fit: expected epochs to be at least 1, got {epochs}"):
         fit(model, MSE(), SGD(model.parameters(), 0.1), disk(4), epochs=epochs, batch_size=2)
 
 
 def test_no_data() -> None:
     model = network(minidl.get_backend(), hidden=3)
     empty = (np.zeros((0, 2), "float32"), np.zeros((0, 2), "float32"))
-    with pytest.raises(ValueError, match="Epoch: expected as many targets as inputs"):
+    with pytest.raises(ValueError, match="fit: expected as many targets as inputs"):
         fit(model, MSE(), SGD(model.parameters(), 0.1), empty, epochs=1, batch_size=2)
 
 
@@ -219,7 +209,7 @@ def test_an_epoch_reads_back_one_number(backend: Backend, monkeypatch: pytest.Mo
     model = network(backend, hidden=3)
     optimizer = SGD(model.parameters(), 0.01)
     fit(model, MSE(), optimizer, disk(40, rng=0), epochs=5, batch_size=10, rng=0)
-    assert [tuple(x.shape) for x in reads] == [()] * 5
+    assert [tuple(x.shape) for x in reads] == [()] * 6  # and one when all is done
 
 
 def test_a_learning_rate_of_zero_changes_nothing() -> None:

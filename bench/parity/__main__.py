@@ -14,20 +14,20 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from rich.console import Console
-
 from bench.arguments import Parser
 from bench.terminal import show_table
 from minidl import BackendError, available_backends, get_backend
+from minidl.app.terminal import open_console, plain, prepare
 
 DEFAULT = ("numpy", "torch", "jax", "array_api_strict")
 
 
 def main() -> None:
+    prepare()
     try:
         sys.exit(0 if _run(sys.argv[1:]) else 1)
     except BackendError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"bench: {plain(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("bench: interrupted, nothing is written", file=sys.stderr)
@@ -58,7 +58,7 @@ def _run(arguments: list[str]) -> bool:
     if options.out is not None:
         text = document(rows, backends, version("torch"), created)
         options.out.write_text(text, encoding="utf-8")
-    console = Console(stderr=to_stdout)
+    console = open_console(stderr=to_stdout)
     for kind in ("module", "loss", "optimizer"):
         show_table(differences_table(rows, kind), console)
     show_table(notes_table(rows), console)
@@ -87,7 +87,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         if path is not None and not path.absolute().parent.is_dir():
             parser.error(f"{name}: expected a folder that exists, got {path.parent}")
     if importlib.util.find_spec("torch") is None:
-        parser.error("torch is not installed, the reference: pip install 'minidl[torch]'")
+        parser.error("torch is not installed, the reference: pip install torch")
     return options
 
 

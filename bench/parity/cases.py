@@ -117,6 +117,11 @@ MODULES = [
         "Linear(6, 4), 3-d input", lambda: Linear(6, 4, rng=0), lambda: nn.Linear(6, 4), (5, 3, 6)
     ),
     ModuleCase(
+        "Linear(6, 4, bias=False)",
+        lambda: Linear(6, 4, bias=False, rng=0),
+        lambda: nn.Linear(6, 4, bias=False),
+    ),
+    ModuleCase(
         "ReLU()",
         minidl.ReLU,
         nn.ReLU,
@@ -131,15 +136,16 @@ MODULES = [
     ),
     ModuleCase("ELU()", minidl.ELU, nn.ELU),
     ModuleCase("ELU(alpha=1.5)", lambda: minidl.ELU(1.5), lambda: nn.ELU(1.5)),
-    ModuleCase(
-        "GELU()",
-        minidl.GELU,
-        lambda: nn.GELU(approximate="tanh"),
-        note='Compared with `nn.GELU(approximate="tanh")`.',
-    ),
+    ModuleCase("GELU()", minidl.GELU, nn.GELU),
+    ModuleCase('GELU("tanh")', lambda: minidl.GELU("tanh"), lambda: nn.GELU("tanh")),
     ModuleCase("SiLU()", minidl.SiLU, nn.SiLU),
     ModuleCase("Softplus()", minidl.Softplus, nn.Softplus),
     ModuleCase("Softplus(beta=8)", lambda: minidl.Softplus(8), lambda: nn.Softplus(8)),
+    ModuleCase(
+        "Softplus(threshold=0.5)",
+        lambda: minidl.Softplus(threshold=0.5),
+        lambda: nn.Softplus(threshold=0.5),
+    ),
     ModuleCase("Softmax()", minidl.Softmax, lambda: nn.Softmax(-1)),
     ModuleCase(
         "Softmax(axis=1), 3-d input", lambda: minidl.Softmax(1), lambda: nn.Softmax(1), (4, 3, 6)
@@ -173,6 +179,22 @@ MODULES = [
         (5, 3, 6),
     ),
     ModuleCase(
+        "LayerNorm([3, 6]), 3-d input",
+        lambda: minidl.LayerNorm([3, 6]),
+        lambda: nn.LayerNorm([3, 6]),
+        (5, 3, 6),
+    ),
+    ModuleCase(
+        "LayerNorm(6, elementwise_affine=False)",
+        lambda: minidl.LayerNorm(6, elementwise_affine=False),
+        lambda: nn.LayerNorm(6, elementwise_affine=False),
+    ),
+    ModuleCase(
+        "LayerNorm(6, bias=False)",
+        lambda: minidl.LayerNorm(6, bias=False),
+        lambda: nn.LayerNorm(6, bias=False),
+    ),
+    ModuleCase(
         "BatchNorm1d(6)",
         lambda: minidl.BatchNorm1d(6),
         lambda: nn.BatchNorm1d(6),
@@ -183,6 +205,26 @@ MODULES = [
         lambda: minidl.BatchNorm1d(3, 0.1, 0.3),
         lambda: nn.BatchNorm1d(3, 0.1, 0.3),
         (5, 3, 6),
+    ),
+    ModuleCase(
+        "BatchNorm1d(6, momentum=None)",
+        lambda: minidl.BatchNorm1d(6, momentum=None),
+        lambda: nn.BatchNorm1d(6, momentum=None),
+    ),
+    ModuleCase(
+        "BatchNorm1d(6, affine=False)",
+        lambda: minidl.BatchNorm1d(6, affine=False),
+        lambda: nn.BatchNorm1d(6, affine=False),
+    ),
+    ModuleCase(
+        "BatchNorm1d(6, bias=False)",
+        lambda: minidl.BatchNorm1d(6, bias=False),
+        lambda: _without_bias(nn.BatchNorm1d(6)),
+    ),
+    ModuleCase(
+        "BatchNorm1d(6, track_running_stats=False)",
+        lambda: minidl.BatchNorm1d(6, track_running_stats=False),
+        lambda: nn.BatchNorm1d(6, track_running_stats=False),
     ),
     ModuleCase(
         "BatchNorm1d(6), evaluation",
@@ -222,6 +264,12 @@ class _TorchResidual(nn.Module):  # type: ignore[misc, unused-ignore]
 
     def forward(self, x: Any) -> Any:
         return x + self.module(x)
+
+
+def _without_bias(module: Any) -> Any:
+    """A `BatchNorm1d`, which takes it as an argument in new versions of PyTorch alone."""
+    module.register_parameter("bias", None)
+    return module
 
 
 def _weighted(losses: Any, reduction: str) -> Callable[..., Any]:

@@ -122,9 +122,9 @@ def of_module(case: ModuleCase, backend: Backend) -> Differences:
     model, reference = _pair(case, backend)
     x = case.input(seed=0)
     output = model(backend.asarray(x))
+    _share_masks(model, reference)
     grad_output = _normal(1, output.shape)
     grad = model.backward(backend.asarray(grad_output))
-    _share_masks(model, reference)
     tensor = torch.tensor(x, requires_grad=not case.below)
     expected = reference(tensor)
     expected.backward(torch.tensor(grad_output))
@@ -197,7 +197,7 @@ def _share_masks(model: Module, reference: Any) -> None:
     theirs: list[Any] = [module for module in reference.modules() if isinstance(module, nn.Dropout)]
     for one, other in zip(ours, theirs, strict=True):
         if one.training:
-            kept = torch.tensor(to_numpy(one.saved[1]) != 0)
+            kept = torch.tensor(to_numpy(one.saved[1]))
             other.forward = partial(_masked, kept=kept, p=other.p)
 
 
@@ -290,10 +290,11 @@ def _difference_after(
     for batch in batches:
         x, *rest = map(backend.asarray, batch)
         ours.optimizer.zero_grad()
-        ours.loss(ours.model(x), *rest)
+        output = ours.model(x)
+        _share_masks(ours.model, theirs.model)
+        ours.loss(output, *rest)
         ours.model.backward(ours.loss.backward())
         ours.optimizer.step()
-        _share_masks(ours.model, theirs.model)
         tensor, *others = map(torch.tensor, batch)
         theirs.optimizer.zero_grad()
         theirs.loss(theirs.model(tensor), *others).backward()

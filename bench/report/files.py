@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 from bench.report.page import page
-from bench.report.plots import plot_bars, plot_growth
 from bench.report.text import text
 from bench.results import Report
 
@@ -17,12 +16,19 @@ def write(report: Report, folder: Path) -> None:
     They take the places of those of an earlier report. Each file is whole at any time.
     """
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:
-        _write(report, Path(beside))
-        for path in Path(beside).iterdir():
-            path.replace(folder / path.name)
+        for write_some in (_write_numbers, _write_pages):  # no picture is worth the numbers
+            write_some(report, Path(beside))
+            for path in Path(beside).iterdir():
+                path.replace(folder / path.name)
 
 
-def _write(report: Report, folder: Path) -> None:
+def _write_numbers(report: Report, folder: Path) -> None:
+    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
+
+
+def _write_pages(report: Report, folder: Path) -> None:
+    from bench.report.plots import plot_bars, plot_growth  # matplotlib: only to draw
+
     pictures = {}
     for index, point in enumerate(report.points, start=1):
         if point.timed():
@@ -32,6 +38,5 @@ def _write(report: Report, folder: Path) -> None:
     growth = folder / "growth.png"
     if plot_growth(report, growth):
         pictures[growth.name] = growth
-    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
     (folder / "README.md").write_text(text(report, pictures), encoding="utf-8")
     (folder / "index.html").write_text(page(report, pictures), encoding="utf-8")

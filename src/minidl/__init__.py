@@ -1,5 +1,7 @@
 """minidl: neural networks with explicit forward and backward, on any array library."""
 
+import minidl.signals  # noqa: F401  (first: a command answers signals while the rest is imported)
+from minidl import metrics
 from minidl.backend import (
     Backend,
     BackendError,
@@ -23,6 +25,7 @@ from minidl.exchange import (
     to_torch,
 )
 from minidl.gradcheck import GradientError, gradcheck
+from minidl.metrics import classification_error
 from minidl.nn import (
     ELU,
     GELU,
@@ -74,7 +77,7 @@ from minidl.optim import (
     clip_grad_value,
     schedules,
 )
-from minidl.training import Epoch, History, NonFiniteLossError, classification_error, fit
+from minidl.training import Epoch, History, NonFiniteLossError, fit
 
 __version__ = "0.1.0"
 
@@ -147,6 +150,7 @@ __all__ = [
     "get_backend",
     "gradcheck",
     "load",
+    "metrics",
     "minibatches",
     "save",
     "schedules",

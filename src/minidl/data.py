@@ -9,8 +9,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from minidl.backend import Array, Backend, backend_of, get_backend, namespace, to_numpy
-from minidl.nn.checks import check_place
+from minidl.backend import (
+    Array,
+    Backend,
+    backend_of,
+    dtype_name,
+    get_backend,
+    namespace,
+    to_numpy,
+)
+from minidl.nn.checks import check_floating, check_place
+from minidl.nn.numbers import check_count
 
 DISK_CENTER = (0.5, 0.5)
 DISK_RADIUS = 1 / math.sqrt(2 * math.pi)
@@ -38,8 +47,7 @@ def disk(
     Returns:
         The points and the targets, both of shape `(n, 2)`.
     """
-    if n < 1:
-        raise ValueError(f"disk: expected n of at least 1, got {n}")
+    n = check_count("disk", "n", n)
     points = np.random.default_rng(rng).uniform(size=(n, 2))
     inside = np.sum((points - DISK_CENTER) ** 2, axis=1) <= DISK_RADIUS**2
     backend = get_backend(backend)
@@ -83,15 +91,16 @@ class Standardizer:
         return cls(host.mean(axis=0), np.where(constant | (std == 0), 1.0, std))
 
     def __call__(self, x: Array) -> Array:
-        """(x - mean) / std, on the backend and in the dtype of `x`."""
+        """(x - mean) / std, on the backend and in the dtype of `x`, which is a floating one."""
+        check_floating("Standardizer", "x", x)
         if x.ndim != 2 or x.shape[1] != len(self.mean):
             raise ValueError(
                 f"Standardizer: expected x of shape (samples, {len(self.mean)}), "
                 f"got {tuple(x.shape)}"
             )
-        backend = backend_of(x)
+        backend, dtype = backend_of(x), dtype_name(x)
         # A product and not a quotient, which JAX rounds in another way than the others.
-        return (x - backend.asarray(self.mean)) * backend.asarray(1 / self.std)
+        return (x - backend.asarray(self.mean, dtype)) * backend.asarray(1 / self.std, dtype)
 
 
 def minibatches(
@@ -107,26 +116,41 @@ def minibatches(
             batches on every backend.
 
     Raises:
-        TypeError: at once, for arrays of two libraries.
+        TypeError: at once, for arrays of two libraries, or a batch size that is no integer.
         ValueError: at once, for arrays on two devices, no samples, numbers of samples that
             differ, or a batch size below 1.
     """
-    check_data("minibatches", x, target, batch_size)
+    check_data("minibatches", x, target)
+    batch_size = check_count("minibatches", "batch_size", batch_size)
     order = np.random.default_rng(rng).permutation(x.shape[0])
     return _batches(x, target, batch_size, order)
 
 
-def check_data(owner: object, x: Array, target: Array, batch_size: int) -> None:
-    """Raise unless inputs and targets go together and the batch size is at least 1."""
-    check_place(owner, "x", x, x)
-    check_place(owner, "target", target, x)
+def check_data(owner: object, x: Array, target: Array, *, of: str = "") -> None:
+    """Raise unless inputs and targets are arrays of numbers that go together.
+
+    `of` says in errors whose they are, such as `"validation "`.
+    """
+    for name, array in ((f"{of}x", x), (f"{of}target", target)):
+        try:
+            xp = namespace(array)
+        except TypeError:
+            raise TypeError(
+                f"{owner}: expected {name} to be an array, got {type(array).__name__}; "
+                "minidl.get_backend().asarray(...) makes one of numbers, lists and what a data "
+                "frame's to_numpy() returns"
+            ) from None
+        check_place(owner, name, array, x)
+        if not xp.isdtype(array.dtype, ("numeric", "bool")):
+            raise TypeError(
+                f"{owner}: expected {name} to hold numbers, got dtype {array.dtype}; "
+                "give each category a number, and the array a dtype: .astype('float32')"
+            )
     if not x.ndim or not target.ndim or x.shape[0] != target.shape[0] or not x.shape[0]:
         raise ValueError(
-            f"{owner}: expected as many targets as inputs, at least one, "
+            f"{owner}: expected as many {of}targets as inputs, at least one, "
             f"got shapes {tuple(x.shape)} and {tuple(target.shape)}"
         )
-    if batch_size < 1:
-        raise ValueError(f"{owner}: expected batch_size of at least 1, got {batch_size}")
 
 
 def _batches(

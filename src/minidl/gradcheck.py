@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minidl.backend import Array, backend_of, get_backend, to_numpy
+from minidl.nn.checks import named
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 
@@ -40,8 +42,10 @@ def gradcheck(
     the same verdict by all three.
 
     For a module, `backward` is also run a second time without `zero_grad`: its parameters'
-    gradients must double, since they accumulate. Each forward begins with the same buffers, so
-    that dropout keeps its mask. An input of integers, such as indices, has no gradient to check.
+    gradients must double, since they accumulate. Forward and backward must leave what they are
+    given as it was, bit for bit: others hold it too. Each forward begins with the same buffers,
+    so that dropout keeps its mask. An input of integers, such as indices, has no gradient to
+    check.
 
     Args:
         function: A module or a loss. It is copied, to float64 on its backend, and not changed.
@@ -57,7 +61,8 @@ def gradcheck(
         The largest such relative difference that was found.
 
     Raises:
-        GradientError: naming the array, the element, and both values.
+        GradientError: naming the array, the element, and both values; or the argument that was
+            changed.
     """
     backend = get_backend(backend_of(inputs[0]), "float64")
     x, *rest = [backend.asarray(array) for array in inputs]
@@ -72,16 +77,22 @@ def gradcheck(
             buffer.value = backend.asarray(start)
         return function(x, *rest)
 
-    output = to_numpy(forward())
+    names = ("input",) if isinstance(function, Module) else ("output", "target", "weights")
+    given = dict(zip(names, (x, *rest), strict=False))
+    with _unchanged(f"{named(function)}.forward", given):
+        output = to_numpy(forward())
     if isinstance(function, Module):
         v = np.random.default_rng(rng).normal(size=output.shape)
-        gradient = function.backward(backend.asarray(v))
+        grad_output = backend.asarray(v)
+        with _unchanged(f"{named(function)}.backward", {**given, "grad_output": grad_output}):
+            gradient = function.backward(grad_output)
         once = [(path, p, to_numpy(p.grad).copy()) for path, p in function.named_parameters()]
         forward()
         function.backward(backend.asarray(v))
     else:
         v = np.ones(())
-        gradient = function.backward()
+        with _unchanged(f"{named(function)}.backward", given):
+            gradient = function.backward()
         once = []
 
     def check(name: str, value: Array, gradient: Host, assign: Callable[[Array], None]) -> float:
@@ -93,10 +104,12 @@ def gradcheck(
 
         if gradient.shape != host.shape:
             raise GradientError(
-                f"{function}: expected the gradient of {name} to have shape {host.shape}, "
+                f"{named(function)}: expected the gradient of {name} to have shape {host.shape}, "
                 f"got {gradient.shape}"
             )
-        error = _largest_error(f"{function}: {name}", gradient, host, objective, step, tolerance)
+        error = _largest_error(
+            f"{named(function)}: {name}", gradient, host, objective, step, tolerance
+        )
         assign(value)
         return error
 
@@ -110,12 +123,25 @@ def gradcheck(
     for path, parameter, grad in once:
         if not np.allclose(to_numpy(parameter.grad), 2 * grad, rtol=1e-9, atol=1e-12):
             raise GradientError(
-                f"{function}: expected backward to add to the gradient of {path}, but a second "
-                "backward did not double it"
+                f"{named(function)}: expected backward to add to the gradient of {path}, but a "
+                "second backward did not double it"
             )
         assign = functools.partial(setattr, parameter, "value")
         errors.append(check(path, parameter.value, grad, assign))
     return max(errors, default=0.0)
+
+
+@contextmanager
+def _unchanged(owner: str, arguments: Mapping[str, Array]) -> Iterator[None]:
+    """A block after which the arguments must have the bits that they had before."""
+    before = {name: to_numpy(array).tobytes() for name, array in arguments.items()}
+    yield
+    for name, array in arguments.items():
+        if to_numpy(array).tobytes() != before[name]:
+            raise GradientError(
+                f"{owner}: expected {name} to stay as it was, got it changed in place; "
+                f"a new array, as of {name} * 2 in place of {name} *= 2, leaves it alone"
+            )
 
 
 def _largest_error(

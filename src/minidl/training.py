@@ -1,11 +1,12 @@
-"""The training loop, what it remembers, and how a classifier is judged."""
+"""The training loop and what it remembers."""
 
 from __future__ import annotations
 
 import functools
 import math
+import operator
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -15,13 +16,14 @@ from minidl.backend import Array, backend_of, namespace, to_numpy
 from minidl.capture import capture as record
 from minidl.capture import compiled, sum_over_rows
 from minidl.data import check_data
-from minidl.nn.checks import check_array, check_place
+from minidl.metrics import Metric
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
-from minidl.optim import Optimizer
+from minidl.nn.numbers import check_count, shortly
+from minidl.optim import Optimizer, ReduceOnPlateau, Schedule
+from minidl.optim.checks import check_callable, check_instance
 
 Data: TypeAlias = tuple[Array, Array]
-Metric: TypeAlias = Callable[[Array, Array], float]
 
 CAPTURES = ("auto", "off", "compile")
 
@@ -35,44 +37,21 @@ class History:
 
     Attributes:
         loss: The losses of the epoch's batches, summed.
-        train_error: The metric on the training data after the epoch; empty without validation.
-        validation_error: The metric on the validation data after the epoch; likewise.
+        validation_loss: The loss of all validation data after the epoch; empty without them.
+        metrics: Each metric on the validation data after the epoch, by its name.
+        train_metrics: Each metric on the training data after the epoch, where `fit` was asked.
         seconds: The time from the start of `fit` to the end of the last epoch.
     """
 
     loss: list[float] = field(default_factory=list)
-    train_error: list[float] = field(default_factory=list)
-    validation_error: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    train_metrics: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
 class NonFiniteLossError(ArithmeticError):
-    """Training diverged: a loss is infinite or not a number."""
-
-
-def classification_error(output: Array, target: Array) -> float:
-    """The fraction of samples whose largest output is not that of their class (the first of them
-    where values are equal).
-
-    Args:
-        output: Of shape `(samples, classes)`, with at least one sample.
-        target: The classes: indices of any integer dtype, of shape `(samples,)`, or one-hot, or
-            probabilities of which the largest counts, of the output's shape and dtype.
-    """
-    check_place("classification_error", "target", target, output)
-    xp = namespace(output)
-    indices = xp.isdtype(target.dtype, "integral")
-    like, shape = (target, output.shape[:1]) if indices else (output, output.shape)
-    check_array("classification_error", "target", target, like, shape)
-    if output.ndim != 2 or not output.shape[0]:
-        raise ValueError(
-            "classification_error: expected shape (samples, classes) with at least one sample, "
-            f"got {tuple(output.shape)}"
-        )
-    answer = xp.argmax(output, axis=1)
-    classes = xp.astype(target, answer.dtype) if indices else xp.argmax(target, axis=1)
-    wrong = answer != classes
-    return int(np.count_nonzero(to_numpy(wrong))) / int(output.shape[0])
+    """Training diverged: a loss, or what it left of the model, is infinite or not a number."""
 
 
 class Epoch:
@@ -98,7 +77,9 @@ class Epoch:
             PyTorch compile the step: see `minidl.capture` for what a step may then do.
 
     Raises:
-        ValueError: for another `capture`, a batch size below 1, or data that do not go together.
+        TypeError: for a batch size that is no integer, or anything of another kind.
+        ValueError: for another `capture`, a batch size below 1, data that do not go together, or
+            an optimizer with a parameter that is not the model's.
         CaptureError: at the first call, if the step cannot be recorded.
     """
 
@@ -112,14 +93,9 @@ class Epoch:
         *,
         capture: str = "auto",
     ) -> None:
-        if capture not in CAPTURES:
-            raise ValueError(
-                f"Epoch: expected capture to be one of {', '.join(CAPTURES)}, got {capture!r}"
-            )
-        x, target = data
-        check_data("Epoch", x, target, batch_size)
+        x, target = _check_training("Epoch", model, loss, optimizer, data, capture)
         self._samples = int(x.shape[0])
-        self._batch_size = batch_size
+        self._batch_size = batch_size = check_count("Epoch", "batch_size", batch_size)
         state = (model, optimizer)
 
         def step(batch: Array, x: Array, target: Array) -> Array:
@@ -143,6 +119,11 @@ class Epoch:
         )
 
     def __call__(self, order: np.ndarray[Any, Any]) -> Array:
+        if not isinstance(order, np.ndarray) or order.dtype.kind not in "iu":
+            raise TypeError(
+                "Epoch: expected order to be a NumPy array of integers, as of "
+                f"rng.permutation(samples), got {shortly(order)}"
+            )
         if order.shape != (self._samples,):
             raise ValueError(
                 f"Epoch: expected order of shape ({self._samples},), got {order.shape}"
@@ -184,26 +165,30 @@ def fit(
     epochs: int,
     batch_size: int,
     validation: Data | None = None,
-    metric: Metric = classification_error,
+    metrics: Mapping[str, Metric] | None = None,
+    train_metrics: bool = False,
     rng: np.random.Generator | int | None = None,
     callbacks: Iterable[Callable[[History], object]] = (),
     capture: str = "auto",
 ) -> History:
     """Train a model.
 
-    Within an epoch nothing is read back from the device; the losses are summed there.
+    Within an epoch nothing is read back from the device; the losses are summed there. What judges
+    the model is tried once before the first update, so that a mistake in it costs no training.
 
     Args:
-        model: The model; left in evaluation mode where there is validation data.
+        model: The model; left in evaluation mode where it was judged.
         loss: The loss.
-        optimizer: The optimizer, made from the model's parameters.
+        optimizer: The optimizer, made from parameters of the model, all or some.
         data: Inputs and targets, both with the samples along the first axis.
         epochs: How many times to go through the data, at least 1.
         batch_size: The number of samples in a batch, at least 1; the last batch of an epoch may
             be smaller.
-        validation: Inputs and targets that are not trained on. With them, the metric is taken
-            on both sets after each epoch.
-        metric: Judges an output by its target; by default the classification error.
+        validation: Inputs and targets that are not trained on. With them, their loss is taken
+            after each epoch, as that of one batch in evaluation mode.
+        metrics: What else is taken of the validation data, by name: functions of an output and
+            its target that return a number, such as `{"error": minidl.classification_error}`.
+        train_metrics: Whether the metrics are taken of the training data, too.
         rng: A generator or a seed for the order of the samples; by default a fresh seed.
         callbacks: Called after each epoch with the history so far. The history is the one that
             `fit` returns, so a callback that keeps it has it also if training is interrupted.
@@ -213,36 +198,186 @@ def fit(
         The history, an entry an epoch.
 
     Raises:
-        ValueError: for epochs or a batch size below 1, no samples, or another `capture`.
+        TypeError: for an argument of another kind.
+        ValueError: for epochs or a batch size below 1, no samples, another `capture`, metrics
+            without anything to judge, or an optimizer or a schedule that is not of this training.
         CaptureError: if the step cannot be recorded; `capture="off"` trains without.
-        NonFiniteLossError: if the loss of an epoch is not finite. The error names the epoch.
+        NonFiniteLossError: if the loss of an epoch is not finite, or a parameter or a buffer after
+            the last one. The error names the epoch.
     """
-    if epochs < 1:
-        raise ValueError(f"fit: expected epochs of at least 1, got {epochs}")
+    x, target = data = _check_training("fit", model, loss, optimizer, data, capture)
+    epochs = check_count("fit", "epochs", epochs)
+    check_count("fit", "batch_size", batch_size)
+    if validation is not None:
+        validation = _check_pair("fit", "validation", validation)
+    metrics = _checked_metrics(metrics, train_metrics, validation)
+    callbacks = _checked_callbacks(callbacks, optimizer)
     rng = np.random.default_rng(rng)
-    callbacks = tuple(callbacks)
     train_epoch = Epoch(model, loss, optimizer, data, batch_size, capture=capture)
-    samples = int(data[0].shape[0])
     history = History()
+
+    def evaluate() -> list[tuple[list[float], float]]:
+        """The columns of the history, each with its next entry."""
+        entries: list[tuple[list[float], float]] = []
+        if validation is None and not train_metrics:
+            return entries
+        model.eval()
+        if validation is not None:
+            output = model(validation[0])
+            entries.append((history.validation_loss, _loss_of(loss, output, validation[1])))
+            entries += _judge(metrics, output, validation[1], history.metrics)
+        if train_metrics:
+            entries += _judge(metrics, model(x), target, history.train_metrics)
+        model._forget()  # no backward will come
+        return entries
+
     start = time.perf_counter()
     with np.errstate(over="ignore", invalid="ignore"):  # the check of the loss says it better
+        try:
+            evaluate()
+        except Exception as error:
+            error.add_note("(fit judged the model before the first update, and so it went)")
+            raise
         for epoch in range(1, epochs + 1):
             model.train()
-            total = float(to_numpy(train_epoch(rng.permutation(samples))))
+            total = float(to_numpy(train_epoch(rng.permutation(x.shape[0]))))
             if not math.isfinite(total):
-                raise NonFiniteLossError(
-                    f"fit: expected a finite loss, got {total} in epoch {epoch}; lower the "
-                    f"learning rate (now {optimizer.learning_rate:g}), standardise the inputs, "
-                    "or start from smaller parameters; a class index out of range also gives nan"
-                )
-            if validation is not None:
-                model.eval()
-                train_error = metric(model(data[0]), data[1])
-                validation_error = metric(model(validation[0]), validation[1])
-                history.train_error.append(train_error)
-                history.validation_error.append(validation_error)
+                raise _diverged(f"a finite loss, got {total} in epoch {epoch}", data, optimizer)
+            if epoch == epochs and not _is_finite(model):  # no later loss would show it
+                expected = "finite parameters and buffers"
+                raise _diverged(f"{expected}, got others after epoch {epoch}", data, optimizer)
+            for column, value in evaluate():
+                column.append(value)
             history.loss.append(total)
             history.seconds = time.perf_counter() - start
             for callback in callbacks:
                 callback(history)
     return history
+
+
+def _loss_of(loss: Loss, output: Array, target: Array) -> float:
+    value = float(to_numpy(loss(output, target)))
+    loss.saved = None
+    return value
+
+
+def _judge(
+    metrics: Mapping[str, Metric], output: Array, target: Array, columns: dict[str, list[float]]
+) -> list[tuple[list[float], float]]:
+    """For each metric its column, made where there is none, and its value."""
+    entries = []
+    for name, metric in metrics.items():
+        value = metric(output, target)
+        try:
+            number = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"fit: expected metric {name!r} to return a number, got {shortly(value)}"
+            ) from None
+        entries.append((columns.setdefault(name, []), number))
+    return entries
+
+
+def _is_finite(model: Module) -> bool:
+    """Whether all parameters and buffers are finite, with one look at the device."""
+    held = [parameter.value for parameter in model.parameters()]
+    held += [buffer.value for _, buffer in model.named_buffers()]
+    xp = namespace(held[0])
+    floating = [array for array in held if xp.isdtype(array.dtype, "real floating")]
+    looks = [xp.all(xp.isfinite(array)) for array in floating]
+    return bool(to_numpy(functools.reduce(operator.and_, looks)))
+
+
+def _diverged(what: str, data: Data, optimizer: Optimizer) -> NonFiniteLossError:
+    """The error for a training that went wrong, and what is known of its cause."""
+    for name, array in zip(("inputs", "targets"), data, strict=True):
+        if namespace(array).isdtype(array.dtype, "real floating"):
+            bad = ~np.isfinite(to_numpy(array))
+            if bad.any():
+                return NonFiniteLossError(
+                    f"fit: expected {what}; the {name} have {np.count_nonzero(bad)} values that "
+                    f"are not finite, the first at {np.argwhere(bad)[0].tolist()}: drop or fill "
+                    "them"
+                )
+    return NonFiniteLossError(
+        f"fit: expected {what}; lower the learning rate (now {optimizer.learning_rate:g}), "
+        "standardise the inputs, or start from smaller parameters; a class index out of range "
+        "also gives nan"
+    )
+
+
+def _check_training(
+    owner: str, model: Module, loss: Loss, optimizer: Optimizer, data: Data, capture: str
+) -> Data:
+    """The data; raise unless all that training takes are of their kinds and go together."""
+    check_instance(owner, "model", model, Module)
+    check_instance(owner, "loss", loss, Loss)
+    check_instance(owner, "optimizer", optimizer, Optimizer)
+    if capture not in CAPTURES:
+        raise ValueError(
+            f"{owner}: expected capture to be one of {', '.join(CAPTURES)}, got {shortly(capture)}"
+        )
+    mine = {id(parameter) for parameter in model.parameters()}
+    for parameter in optimizer.parameters:
+        if id(parameter) not in mine:
+            raise ValueError(
+                f"{owner}: expected an optimizer of the model's parameters, got one with "
+                f"{parameter} of something else; make it from model.parameters() of this very "
+                "model, and copy a model and its optimizer together: "
+                "copy.deepcopy((model, optimizer))"
+            )
+    return _check_pair(owner, "data", data)
+
+
+def _check_pair(owner: str, argument: str, data: Data) -> Data:
+    """The inputs and the targets; raise unless there are two and they go together."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise TypeError(
+            f"{owner}: expected {argument} to be a pair of arrays, (inputs, targets), "
+            f"got {type(data).__name__}"
+            + (f" of {len(data)}" if isinstance(data, tuple | list) else "")
+        )
+    x, target = data
+    check_data(owner, x, target, of="" if argument == "data" else f"{argument} ")
+    return x, target
+
+
+def _checked_metrics(
+    metrics: Mapping[str, Metric] | None, train_metrics: bool, validation: Data | None
+) -> Mapping[str, Metric]:
+    if metrics is None:
+        metrics = {}
+    if not isinstance(metrics, Mapping):
+        raise TypeError(
+            "fit: expected metrics by their names, such as "
+            f'{{"error": minidl.classification_error}}, got {shortly(metrics)}'
+        )
+    for name, metric in metrics.items():
+        check_callable("fit", f"metric {name!r}", metric)
+    if metrics and validation is None and not train_metrics:
+        raise ValueError(
+            "fit: expected validation data for the metrics, got none; train_metrics=True takes "
+            "them of the training data"
+        )
+    if train_metrics and not metrics:
+        raise ValueError("fit: expected metrics to take of the training data, got none")
+    return metrics
+
+
+def _checked_callbacks(
+    callbacks: Iterable[Callable[[History], object]], optimizer: Optimizer
+) -> tuple[Callable[[History], object], ...]:
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(
+            f"fit: expected callbacks to be a list, got {type(callbacks).__name__}; "
+            "write callbacks=[callback]"
+        )
+    callbacks = tuple(callbacks)
+    for callback in callbacks:
+        check_callable("fit", "each of callbacks", callback)
+        if isinstance(callback, Schedule | ReduceOnPlateau) and callback.optimizer is not optimizer:
+            raise ValueError(
+                f"fit: expected a {callback} of the optimizer that trains, got one of another; "
+                "make it from the same optimizer"
+            )
+    return callbacks

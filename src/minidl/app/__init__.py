@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+from typing import NoReturn
+
+from minidl import signals
 
 
-def main() -> None:
-    """The entry point of the command `minidl`."""
-    try:
-        from minidl.app.cli import app
-    except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich", "matplotlib"):
-            raise
-        sys.exit(f"minidl: {error.name} is not installed: pip install 'minidl[cli]'")
-    app(prog_name="minidl")
+def main() -> NoReturn:
+    """The entry point of the command `minidl`, which ends the process with its exit code."""
+    signals.heed()
+    for name in ("typer", "rich", "matplotlib"):
+        if importlib.util.find_spec(name) is None:
+            sys.exit(f"minidl: {name} is not installed: pip install typer rich matplotlib")
+    from minidl.app.terminal import prepare
+
+    prepare()
+    from minidl.app.cli import app
+    from minidl.app.failures import run
+
+    sys.exit(run(app, sys.argv[1:]))

@@ -1,6 +1,10 @@
 """The command line: `minidl train`, `minidl reproduce`, `minidl backends`, `minidl inspect`.
 
-Exit codes: 0 done; 1 the run failed or was interrupted; 2 wrong usage.
+Exit codes: 0 done; 1 failed; 2 wrong usage; 130, 143 or 129 interrupted by Ctrl-C, SIGTERM or
+SIGHUP.
+
+A run that has finished is not lost: its results are written before its pictures are drawn, and
+printed also where they cannot be written.
 """
 
 from __future__ import annotations
@@ -8,15 +12,15 @@ from __future__ import annotations
 import csv
 import json
 import math
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,10 +28,11 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 import minidl
+from minidl import signals
 from minidl.app.experiment import (
+    MOST,
     REPORT_ERRORS,
     REPORT_LOSSES,
     SAMPLES,
@@ -37,18 +42,18 @@ from minidl.app.experiment import (
     summarise,
 )
 from minidl.app.experiment import train as train_session
-from minidl.app.folder import FolderError, default_folder, new_folder
+from minidl.app.folder import FolderError, NewFolder, default_folder, new_folder
 from minidl.app.inspection import inspect
 from minidl.app.plots import plot_decision, plot_history, plot_losses
-from minidl.app.terminal import JsonOption, fail
+from minidl.app.terminal import JsonOption, OutputError, fail, open_console, plain, show, table
 from minidl.backend import available_backends, get_backend
+from minidl.nn.numbers import shortly
 from minidl.training import History, NonFiniteLossError
 
 app = typer.Typer(
     help="Train the report's disk network on any array library.",
-    no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,
 )
 app.command()(inspect)
 
@@ -90,10 +95,11 @@ def train(
         typer.Option(help="relu or tanh after each hidden layer, with commas; one name for all."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="How often to go through the data: 250, best 500.")
+        int | None,
+        typer.Option(min=1, max=MOST, help="How often to go through the data: 250, best 500."),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="The samples in a mini-batch: 100, best 50.")
+        int | None, typer.Option(min=1, max=MOST, help="The samples in a mini-batch: 100, best 50.")
     ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="The learning rate: SGD 0.001, best (AdamW) 0.01.")
@@ -129,37 +135,50 @@ def train(
         experiment = replace(experiment, **given)
     path = out or default_folder(experiment.backend.name)
     steps = math.ceil(SAMPLES / experiment.batch_size)
-    with _running(), new_folder(path) as folder:
+    with _running(), new_folder(path, numbered=out is None) as folder:
         with _progress(experiment.epochs) as advance:
             session = train_session(experiment, [lambda h: advance(_described(h, steps))])
-        result = _train_result(experiment, session)
-        _write_json(folder / "config.json", {"minidl": minidl.__version__} | result)
-        _write_history(folder / "history.csv", session.history)
-        plot_history(session.history, folder / "loss.png")
-        plot_decision(session, folder / "decision.png")
-    loss = session.history.loss
-    if as_json:
-        print(json.dumps(result | {"loss": loss, "folder": str(path)}))
-    else:
-        table = Table("", "first epoch", "last epoch", title="The disk")
         history = session.history
-        table.add_row("loss", f"{loss[0]:.2f}", f"{loss[-1]:.2f}")
-        table.add_row("train error", *(f"{history.train_error[i]:.2%}" for i in (0, -1)))
-        table.add_row("test error", *(f"{history.validation_error[i]:.2%}" for i in (0, -1)))
-        table.add_row("error on fresh points", "", f"{session.fresh_error:.2%}")
-        Console().print(table)
-        print(
-            f"{len(loss)} epochs in {history.seconds:.2f} s on {experiment.backend.name} "
-            f"({experiment.backend.device_name}), {dtype}; results in {path}"
+        result = _train_result(experiment, session)
+        config = {"minidl": minidl.__version__} | result
+        problem = _keep(
+            folder,
+            {
+                "config.json": lambda path: _write_json(path, config),
+                "history.csv": lambda path: _write_history(path, history),
+            },
+            {
+                "loss.png": lambda path: plot_history(history, path),
+                "decision.png": lambda path: plot_decision(session, path),
+            },
         )
-    if session.interrupted:
-        fail(f"interrupted after epoch {len(loss)} of {experiment.epochs}", code=1)
+    loss = history.loss
+    with _printing(folder):
+        if as_json:
+            show(json.dumps(result | {"loss": loss, "folder": _place(folder)}))
+        else:
+            rows = [
+                ["loss", f"{loss[0]:.2f}", f"{loss[-1]:.2f}"],
+                ["train error", *(f"{history.train_metrics['error'][i]:.2%}" for i in (0, -1))],
+                ["test error", *(f"{history.metrics['error'][i]:.2%}" for i in (0, -1))],
+                ["error on fresh points", "", f"{session.fresh_error:.2%}"],
+            ]
+            show(table(["", "first epoch", "last epoch"], rows, title="The disk"))
+            done = (
+                f"{len(loss)} epochs in {history.seconds:.2f} s on {experiment.backend.name} "
+                f"({experiment.backend.device_name}), {dtype}"
+            )
+            show(plain(f"{done}; results in {folder.path}" if folder.kept else done))
+    early = f"interrupted after epoch {len(loss)} of {experiment.epochs}"
+    _end(early if session.interrupted else "", problem)
 
 
 @app.command()
 def reproduce(
     backend: BackendOption = None,
-    sessions: Annotated[int, typer.Option(min=1, help="The trainings of each network.")] = 10,
+    sessions: Annotated[
+        int, typer.Option(min=1, max=MOST, help="The trainings of each network.")
+    ] = 10,
     seed: Annotated[int, typer.Option(min=0, help="The first session's seed; then + 1.")] = 0,
     dtype: DtypeOption = "float32",
     out: OutOption = None,
@@ -173,7 +192,7 @@ def reproduce(
     trained: dict[str, list[Session]] = {name: [] for name in networks(where, seed)}
     interrupted = False
     start = time.perf_counter()
-    with _running(), new_folder(path) as folder:
+    with _running(), new_folder(path, numbered=out is None) as folder:
         with _progress(sessions * len(trained)) as advance:
             try:
                 for number in range(sessions):
@@ -195,24 +214,28 @@ def reproduce(
             **summaries,
         }
         header, *rows = _reproduce_rows(summaries)
-        _write_json(folder / "results.json", {"minidl": minidl.__version__} | result)
-        (folder / "table.md").write_text(_markdown(header, rows), encoding="utf-8")
         histories = {name: [run.history for run in runs] for name, runs in trained.items()}
-        plot_losses(histories, folder / "loss.png")
-    if as_json:
-        print(json.dumps(result | {"folder": str(path)}))
-    else:
-        table = Table(
-            *header,
-            title=f"{result['sessions']} sessions of each network on {where.name}, {dtype}",
-            caption="best: the specified layers, whose losses are cross-entropies",
+        problem = _keep(
+            folder,
+            {
+                "results.json": lambda path: _write_json(
+                    path, {"minidl": minidl.__version__} | result
+                ),
+                "table.md": lambda path: _write_text(path, _markdown(header, rows)),
+            },
+            {"loss.png": lambda path: plot_losses(histories, path)},
         )
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
-        print(f"{result['seconds']:.1f} s; results in {path}")
-    if interrupted:
-        fail(f"interrupted after {result['sessions']} of {sessions} sessions", code=1)
+    with _printing(folder):
+        if as_json:
+            show(json.dumps(result | {"folder": _place(folder)}))
+        else:
+            title = f"{result['sessions']} sessions of each network on {where.name}, {dtype}"
+            caption = "best: the specified layers, whose losses are cross-entropies"
+            show(table(header, rows, title=title, caption=caption))
+            done = f"{result['seconds']:.1f} s"
+            show(plain(f"{done}; results in {folder.path}" if folder.kept else done))
+    early = f"interrupted after {result['sessions']} of {sessions} sessions"
+    _end(early if interrupted else "", problem)
 
 
 @app.command()
@@ -220,13 +243,18 @@ def backends(as_json: JsonOption = False) -> None:
     """Show which backends work on this machine, and why the others do not."""
     statuses = available_backends()
     if as_json:
-        print(json.dumps([asdict(status) for status in statuses]))
+        show(json.dumps([asdict(status) for status in statuses]))
         return
-    table = Table("backend", "works", "version", "device or reason")
-    for status in statuses:
-        works = "yes" if status.available else "no"
-        table.add_row(status.name, works, status.version, status.device or status.reason)
-    Console().print(table)
+    rows = [
+        [
+            status.name,
+            "yes" if status.available else "no",
+            status.version,
+            status.device or status.reason,
+        ]
+        for status in statuses
+    ]
+    show(table(["backend", "works", "version", "device or reason"], rows))
 
 
 @contextmanager
@@ -234,35 +262,96 @@ def _usage() -> Iterator[None]:
     """A block that reads options: what is wrong with them ends the command with 2."""
     try:
         yield
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         fail(str(error), code=2)
 
 
 @contextmanager
 def _running() -> Iterator[None]:
-    """A block that works: a folder that cannot be made is wrong usage, the rest has failed."""
+    """A block that works: a folder that cannot be made is wrong usage, the rest has failed. From
+    here on a signal interrupts only the training."""
+    signals.hold()
     try:
         yield
     except FolderError as error:
         fail(f"out: {error}", code=2)
-    except (NonFiniteLossError, OSError) as error:
+    except NonFiniteLossError as error:
         fail(str(error), code=1)
     except KeyboardInterrupt:
-        fail("interrupted; nothing was written", code=1)
+        fail("interrupted; nothing was written", code=signals.exit_code())
+
+
+@contextmanager
+def _printing(folder: NewFolder) -> Iterator[None]:
+    """A block that prints the results in a folder: the folder is named if that is not possible."""
+    try:
+        yield
+    except OutputError as error:
+        fail(f"{error}; results in {folder.path}" if folder.kept else str(error), code=1)
+
+
+Writer = Callable[[Path], None]
+
+
+def _keep(folder: NewFolder, results: Mapping[str, Writer], pictures: Mapping[str, Writer]) -> str:
+    """Write the files of a run and keep its folder. Returns what went wrong, in words: a run that
+    has finished can still be printed."""
+    try:
+        for name, write in results.items():
+            write(folder.inside / name)
+    except OSError as error:
+        return f"the results could not be written: {error.strerror}"
+    problem = _draw(folder, pictures)
+    try:
+        folder.keep()
+    except FolderError as error:
+        return str(error)
+    return problem
+
+
+def _draw(folder: NewFolder, pictures: Mapping[str, Writer]) -> str:
+    """Draw the pictures of a run. Returns why one could not be drawn: it is not worth the run."""
+    for name, draw in pictures.items():
+        path = folder.inside / name
+        try:
+            with signals.interruptible():
+                draw(path)
+        except KeyboardInterrupt:
+            reason = "interrupted"
+        except Exception as error:  # whatever a library throws that draws
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            continue
+        path.unlink(missing_ok=True)
+        return f"{name} could not be drawn: {reason}"
+    return ""
+
+
+def _place(folder: NewFolder) -> str | None:
+    return str(folder.path) if folder.kept else None
+
+
+def _end(early: str, problem: str) -> None:
+    """Say what is not as it should be with a run whose results are shown."""
+    if early or signals.came():
+        words = [early or "interrupted when the training was done", problem]
+        fail("; ".join(filter(None, words)), signals.exit_code())
+    if problem:
+        fail(problem, code=1)
 
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[str], None]]:
     """A progress bar on standard error, if that is a terminal; the block gets a function that
     advances it by one and shows a text."""
-    console = Console(stderr=True)
     columns = (
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    console = open_console(stderr=True)
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("", total=total, text="")
         yield lambda text: progress.update(task, advance=1, text=text)
 
@@ -284,8 +373,8 @@ def _train_all(
 def _described(history: History, steps_per_epoch: int) -> str:
     rate = steps_per_epoch * len(history.loss) / history.seconds
     return (
-        f"loss {history.loss[-1]:.2f}, train {history.train_error[-1]:.1%}, "
-        f"test {history.validation_error[-1]:.1%}, {rate:.0f} steps/s"
+        f"loss {history.loss[-1]:.2f}, train {history.train_metrics['error'][-1]:.1%}, "
+        f"test {history.metrics['error'][-1]:.1%}, {rate:.0f} steps/s"
     )
 
 
@@ -293,7 +382,7 @@ def _widths(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(width) for width in text.split(","))
     except ValueError:
-        raise ValueError(f"hidden: expected widths such as 25,25,25, got {text!r}") from None
+        raise ValueError(f"hidden: expected widths such as 25,25,25, got {shortly(text)}") from None
 
 
 def _train_result(experiment: Experiment, session: Session) -> dict[str, Any]:
@@ -308,14 +397,19 @@ def _train_result(experiment: Experiment, session: Session) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    _write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _write_history(path: Path, history: History) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["epoch", "loss", "train_error", "test_error"])
-        rows = zip(history.loss, history.train_error, history.validation_error, strict=True)
+        errors = history.train_metrics["error"], history.metrics["error"]
+        rows = zip(history.loss, *errors, strict=True)
         writer.writerows((epoch, *row) for epoch, row in enumerate(rows, start=1))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import Array, Backend, get_backend, to_numpy
-from minidl.data import Standardizer, disk
+from minidl.data import Standardizer, disk, minibatches
+from minidl.metrics import classification_error
 from minidl.nn import (
     MSE,
     CrossEntropy,
@@ -26,8 +27,10 @@ from minidl.nn import (
     Tanh,
     XavierUniform,
 )
+from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.optim import SGD, AdamW, Optimizer, Schedule, schedules
-from minidl.training import History, classification_error, fit
+from minidl.signals import interruptible
+from minidl.training import History, fit
 
 SAMPLES = 1000
 """The number of training points, and of test points: section 2.1 of the report."""
@@ -43,6 +46,9 @@ SCHEDULES: Mapping[str, Callable[[int], schedules.Factor]] = {
     "cosine": schedules.cosine_annealing,
 }
 
+MOST = 10**9
+"""The largest width, batch and number of epochs: more than a machine can train."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
@@ -52,6 +58,7 @@ class Experiment:
     Without a standard deviation, the initial weights are Xavier's uniform ones.
 
     Raises:
+        TypeError: naming the field with a value of another kind.
         ValueError: naming the field with a value that makes no sense.
     """
 
@@ -69,30 +76,31 @@ class Experiment:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(f"hidden: expected widths of at least 1, got {self.hidden}")
+        if not self.hidden:
+            raise ValueError("experiment: expected at least one hidden layer, got none")
+        for width in self.hidden:
+            _check_count("width", width)
         for name in self.activations:
             if name not in ACTIVATIONS:
-                raise ValueError(f"activations: expected {' or '.join(ACTIVATIONS)}, got {name!r}")
+                raise ValueError(
+                    f"activations: expected {' or '.join(ACTIVATIONS)}, got {shortly(name)}"
+                )
         if len(self.activations) != len(self.hidden):
             raise ValueError(
                 f"activations: expected one for each of the {len(self.hidden)} hidden layers, "
                 f"got {len(self.activations)}"
             )
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+            _check_count(name, getattr(self, name))
         for name, known in (("loss", LOSSES), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in known:
                 raise ValueError(
                     f"{name}: expected {' or '.join(known)}, got {getattr(self, name)!r}"
                 )
         for name in ("learning_rate", "standard_deviation", "weight_decay"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name}: expected a finite number of at least 0, got {value}")
-        if self.seed < 0:
-            raise ValueError(f"seed: expected at least 0, got {self.seed}")
+            if getattr(self, name) is not None:
+                check_number("experiment", name, getattr(self, name), "[0, inf)")
+        check_count("experiment", "seed", self.seed, 0)
 
     def network(self, rng: np.random.Generator) -> Sequential:
         """The network with new parameters."""
@@ -150,11 +158,11 @@ class Session:
 
     @property
     def train_error(self) -> float:
-        return self.history.train_error[-1]
+        return self.history.train_metrics["error"][-1]
 
     @property
     def test_error(self) -> float:
-        return self.history.validation_error[-1]
+        return self.history.metrics["error"][-1]
 
 
 def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object]] = ()) -> Session:
@@ -186,25 +194,33 @@ def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object
 
     interrupted = False
     try:
-        fit(
-            model,
-            LOSSES[experiment.loss](),
-            optimizer,
-            (standardizer(train_points), train_target),
-            epochs=experiment.epochs,
-            batch_size=experiment.batch_size,
-            validation=(standardizer(test_points), test_target),
-            rng=order_rng,
-            callbacks=[remember, schedule, *callbacks],
-        )
+        with interruptible():
+            fit(
+                model,
+                LOSSES[experiment.loss](),
+                optimizer,
+                (standardizer(train_points), train_target),
+                epochs=experiment.epochs,
+                batch_size=experiment.batch_size,
+                validation=(standardizer(test_points), test_target),
+                metrics={"error": classification_error},
+                train_metrics=True,
+                rng=order_rng,
+                callbacks=[remember, schedule, *callbacks],
+            )
     except KeyboardInterrupt:
         if not history.loss:
             raise
         interrupted = True
         whole = len(history.loss)  # what fit appends last
-        del history.train_error[whole:], history.validation_error[whole:]
+        others = (history.validation_loss, *history.metrics.values())
+        for column in (*others, *history.train_metrics.values()):
+            del column[whole:]
     points, target = disk(FRESH, rng=fresh_rng, backend=experiment.backend)
-    fresh_error = classification_error(model.eval()(standardizer(points)), target)
+    # As many at a time as the training had: more may not fit, and the training would be lost.
+    fresh = minibatches(standardizer(points), target, SAMPLES, rng=0)
+    errors = [classification_error(model.eval()(x), classes) for x, classes in fresh]
+    fresh_error = statistics.fmean(errors)
     return Session(
         model, standardizer, test_points, test_target, history, fresh_error, digest, interrupted
     )
@@ -217,6 +233,11 @@ def parameters_sha256(parameters: Iterable[Parameter]) -> str:
         host = to_numpy(value)
         digest.update(host.astype(host.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
+
+
+def _check_count(name: str, value: int) -> None:
+    if check_count("experiment", name, value) > MOST:
+        raise ValueError(f"experiment: expected {name} to be at most {MOST}, got {shortly(value)}")
 
 
 REPORT_ERRORS = ({"mean": 0.025, "best": 0.009}, {"mean": 0.030, "best": 0.019})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -14,48 +15,106 @@ class FolderError(ValueError):
     """A folder that cannot be made."""
 
 
-def default_folder(label: str) -> Path:
-    """A folder in `runs` that does not exist yet, named by the time and the label."""
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{label.replace(':', '-')}"
-    path = Path("runs", name)
-    number = 1
-    while path.exists():
-        number += 1
-        path = Path("runs", f"{name}-{number}")
-    return path
+@dataclass
+class NewFolder:
+    """A folder that is being made.
+
+    Attributes:
+        path: Where it will be.
+        inside: Where it is until then: a hidden folder beside it, which also keeps its name from
+            other runs.
+        kept: Whether `keep` was called.
+    """
+
+    path: Path
+    inside: Path
+    kept: bool = False
+
+    def keep(self) -> None:
+        """Give the folder its place.
+
+        Raises:
+            FolderError: if something else is there. The error says where the folder stays.
+        """
+        self.kept = True
+        try:
+            _require_new(self.path)  # renaming would replace an empty folder
+            self.inside.rename(self.path)
+        except (FolderError, OSError) as error:
+            raise FolderError(f"{error}; the results are in {self.inside}") from None
+
+
+def default_folder(label: str, parent: Path = Path("runs")) -> Path:
+    """The path of a folder that is named by the time and the label."""
+    return parent / f"{datetime.now():%Y%m%d-%H%M%S}-{label.replace(':', '-')}"
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`, and rename it to `path` at the end of the block.
+def new_folder(path: Path, numbered: bool = False) -> Iterator[NewFolder]:
+    """Take a name for a folder at the beginning of the block, so that a place that does not do is
+    found before the work and not after it. What is not kept in the block is removed at its end.
 
-    If the block fails, the temporary folder is removed. It is made at the beginning, so that an
-    unwritable place is found before the work and not after it.
+    Args:
+        path: Where the folder will be.
+        numbered: Whether to take another name, with a number, if this one is taken.
 
     Raises:
-        FolderError: if `path` exists or cannot be made.
+        FolderError: if `path` exists, is being made by another run, or cannot be made.
     """
-    _require_new(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    folder = _numbered(path) if numbered else _taken(path)
     try:
+        yield folder
+    finally:
+        if not folder.kept:
+            shutil.rmtree(folder.inside, ignore_errors=True)
+
+
+class _NameTakenError(FolderError):
+    """A folder's name that another has."""
+
+
+def _numbered(path: Path) -> NewFolder:
+    number = 1
+    while True:
+        try:
+            return _taken(path if number == 1 else path.with_name(f"{path.name}-{number}"))
+        except _NameTakenError:
+            number += 1
+
+
+def _taken(path: Path) -> NewFolder:
+    """Take a name by making the hidden folder, which only one run can."""
+    if path.name in ("", ".."):
+        raise FolderError(f"expected a path that ends with a name for a new folder, got '{path}'")
+    inside = path.with_name(f".{path.name}")
+    try:
+        _require_new(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
     except OSError as error:
-        raise FolderError(
-            f"{path}: expected a place for a new folder, got: {error.strerror}"
+        raise _no_place(path, error.strerror) from None
+    try:
+        inside.mkdir()
+    except FileExistsError:
+        raise _NameTakenError(
+            f"{path}: expected a folder that no other run makes, but {inside} is there; remove it "
+            "if its run has ended"
         ) from None
+    except OSError as error:
+        raise _no_place(path, error.strerror) from None
     try:
-        yield temporary
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _require_new(path)  # another run may have been faster
+        if not os.access(inside, os.W_OK | os.X_OK):
+            raise _no_place(path, "the umask forbids to write into new folders")
+    except FolderError:
+        inside.rmdir()
         raise
-    try:
-        _require_new(path)  # renaming would replace an empty folder
-        temporary.rename(path)
-    except (FolderError, OSError) as error:
-        raise FolderError(f"{error}; the results are in {temporary}") from None
+    return NewFolder(path, inside)
+
+
+def _no_place(path: Path, reason: str | None) -> FolderError:
+    return FolderError(f"{path}: expected a place for a new folder, got: {reason}")
 
 
 def _require_new(path: Path) -> None:
     if path.exists() or path.is_symlink():
-        raise FolderError(f"{path}: expected a folder that does not exist yet, but it does")
+        raise _NameTakenError(f"{path}: expected a folder that does not exist yet, but it does")

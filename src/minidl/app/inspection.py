@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from minidl.app.terminal import JsonOption, fail
+from minidl.app.terminal import JsonOption, fail, plain, show
+from minidl.backend import use_backend
 from minidl.exchange import FileFormatError, load, summary
-from minidl.exchange.files import read
+from minidl.exchange.header import read
 from minidl.exchange.shared import default_input_shape
+from minidl.nn.numbers import shortly
+
+MOST = 10**8
+"""The elements of an input: `summary` makes one."""
 
 
 def inspect(
@@ -38,16 +44,18 @@ def inspect(
     except (FileFormatError, ModuleNotFoundError, OSError) as error:
         fail(str(error), code=1)
     try:
-        found = summary(model, shape or (1, *default_input_shape(model)))
-    except (TypeError, ValueError) as error:
+        with use_backend("numpy"):  # whatever MINIDL_BACKEND names
+            found = summary(model, shape or (1, *default_input_shape(model)))
+    except (TypeError, ValueError, OverflowError) as error:
         fail(f"input-shape: {error}", code=2)
     dtypes = sorted({array.dtype.name for array in model.state_dict().values()})
     if as_json:
         described = {"file": str(file), "minidl": contents.minidl, "dtypes": dtypes}
-        print(json.dumps(described | asdict(found)))
+        show(json.dumps(described | asdict(found)))
     else:
-        print(f"{file}: {', '.join(dtypes) or 'no arrays'}, written by minidl {contents.minidl}")
-        print(found)
+        written = f"written by minidl {contents.minidl}"
+        lines = [f"{file}: {', '.join(dtypes) or 'no arrays'}, {written}", *str(found).split("\n")]
+        show("\n".join(map(plain, lines)))
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -55,6 +63,9 @@ def _shape(text: str) -> tuple[int, ...]:
         shape = tuple(int(size) for size in text.split(","))
     except ValueError:
         shape = (0,)
-    if min(shape) < 1:
-        raise ValueError(f"input-shape: expected sizes such as 1,2, got {text!r}")
+    if min(shape) < 1 or math.prod(shape) > MOST:
+        raise ValueError(
+            f"input-shape: expected sizes such as 1,2 of at most {MOST} elements, "
+            f"got {shortly(text)}"
+        )
     return shape

@@ -1,33 +1,38 @@
-"""The pictures of a run and of the report's experiment."""
+"""The pictures of a run and of the report's experiment.
+
+matplotlib is imported when there is something to draw: no command needs it before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Circle
 
 from minidl.app.experiment import RECIPES, REPORT_LOSSES, Session
 from minidl.backend import backend_of, to_numpy
 from minidl.data import DISK_CENTER, DISK_RADIUS
 from minidl.training import History
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 INSIDE, OUTSIDE, WRONG = "tab:blue", "tab:orange", "black"
 
 
 def plot_history(history: History, path: Path) -> None:
     """The loss, and the training and test error, by epoch."""
-    figure = Figure(figsize=(7, 6), layout="constrained")
+    figure = _figure(7, 6)
     losses, errors = figure.subplots(2, sharex=True)
     epochs = np.arange(1, len(history.loss) + 1)
     losses.plot(epochs, history.loss, color="tab:blue")
     losses.set(ylabel="loss summed over the epoch", ylim=(0, None))
     for values, label, color in (
-        (history.train_error, "training", "tab:blue"),
-        (history.validation_error, "test", "tab:orange"),
+        (history.train_metrics["error"], "training", "tab:blue"),
+        (history.metrics["error"], "test", "tab:orange"),
     ):
         errors.plot(epochs, 100 * np.array(values), label=label, color=color)
     errors.set(xlabel="epoch", ylabel="misclassified points (%)", ylim=(0, None))
@@ -37,7 +42,9 @@ def plot_history(history: History, path: Path) -> None:
 
 def plot_decision(session: Session, path: Path) -> None:
     """The regions of the two classes, the true circle, and the test points with errors marked."""
-    figure = Figure(figsize=(6.4, 7), layout="constrained")
+    from matplotlib.patches import Circle
+
+    figure = _figure(6.4, 7)
     axes = figure.subplots()
     side = (np.arange(400) + 0.5) / 400
     grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
@@ -62,7 +69,7 @@ def plot_decision(session: Session, path: Path) -> None:
 
 def plot_losses(histories: Mapping[str, Sequence[History]], path: Path) -> None:
     """The loss of every session by epoch, their mean, and the report's first and last value."""
-    figure = Figure(figsize=(5.5 * len(histories), 4.5), layout="constrained")
+    figure = _figure(5.5 * len(histories), 4.5)
     panels = np.atleast_1d(figure.subplots(1, len(histories)))
     for axes, (name, sessions) in zip(panels, histories.items(), strict=True):
         losses = np.array([history.loss for history in sessions])
@@ -83,6 +90,16 @@ def plot_losses(histories: Mapping[str, Sequence[History]], path: Path) -> None:
         axes.legend()
     panels[0].set_ylabel("loss summed over the epoch")
     _finish(figure, list(panels), path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure that draws itself, without the backend that a notebook or a user has chosen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def _finish(figure: Figure, panels: Sequence[Axes], path: Path) -> None:

@@ -3,13 +3,15 @@
 This is the ground floor of minidl and the one folder that knows array libraries by name.
 Everything above it computes with the array API namespace of the arrays that it is given.
 
-The default backend decides only where new arrays go (parameters, data sets). It is `numpy`, or
-what the environment variable `MINIDL_BACKEND` named when minidl was imported, or what
-`use_backend` last set.
+The default backend decides only where new arrays go (parameters, data sets). It is that of the
+innermost block of `use_backend`, or what the last call of it without a block set, or what the
+environment variable `MINIDL_BACKEND` named when minidl was imported, or `numpy`.
 """
 
 from minidl.backend.arrays import (
+    alike,
     constant,
+    detached,
     device_key,
     device_of,
     dtype_name,
@@ -21,9 +23,11 @@ from minidl.backend.arrays import (
     namespace,
     overwritten,
     product,
+    selected,
     zeroed,
 )
 from minidl.backend.base import DTYPES, Array, Backend, BackendError, to_numpy
+from minidl.backend.erf import erfc
 from minidl.backend.selection import (
     BackendStatus,
     UnusableBackendError,
@@ -40,12 +44,15 @@ __all__ = [
     "BackendError",
     "BackendStatus",
     "UnusableBackendError",
+    "alike",
     "available_backends",
     "backend_of",
     "constant",
+    "detached",
     "device_key",
     "device_of",
     "dtype_name",
+    "erfc",
     "fill",
     "get_backend",
     "is_writeable",
@@ -55,6 +62,7 @@ __all__ = [
     "namespace",
     "overwritten",
     "product",
+    "selected",
     "to_numpy",
     "use_backend",
     "zeroed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,9 @@ def namespace(x: Array) -> Any:
     """The array API namespace of an array."""
     xp = _namespaces.get(type(x))
     if xp is None:
+        if isinstance(x, np.ndarray) and type(x).__mul__ is not np.ndarray.__mul__:
+            # np.matrix, whose product is that of matrices, and what else has its own arithmetic
+            raise TypeError(f"expected a plain array, got {type(x).__name__}")
         xp = _namespaces[type(x)] = array_api_compat.array_namespace(x)
         # Now, since torch.compile traces no import.
         name = xp.__name__.removeprefix("array_api_compat.")
@@ -60,6 +64,28 @@ def library(x: Array) -> Any:
     if type(x) not in _libraries:
         namespace(x)
     return _libraries[type(x)]
+
+
+def alike(x: Array, like: Array) -> bool:
+    """Whether `x` surely goes with `like`: one library, dtype and device, and no autograd.
+
+    It is quick, as every layer asks at every step: False may also come from a doubt.
+    """
+    kind = type(x)
+    if kind is not type(like) or x.dtype is not like.dtype:
+        return False
+    if kind is np.ndarray:  # on the one device
+        return True
+    try:
+        return x.device == like.device and not getattr(x, "requires_grad", False)
+    except AttributeError:  # what JAX traces has no device
+        return False
+
+
+def detached(x: Array) -> Array:
+    """`x` outside the autograd of its library: minidl computes its gradients itself, and a graph
+    of the library's beside them would only grow."""
+    return x.detach() if getattr(x, "requires_grad", False) else x
 
 
 def is_writeable(x: Array) -> bool:
@@ -81,15 +107,24 @@ def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
     """An array of one value, with the dtype and on the device of `like`, which nobody may change.
 
     It is made once: on some libraries making a zero takes longer than the arithmetic with it.
-    It is found again by its value, so it cannot be NaN, which no value equals.
+    It is found again by its value, and NaN, which no value equals, as the object `math.nan`.
     """
-    device = device_key(like)
-    if _is_traced(like, device):  # what is made in a trace ends with it
-        return namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
-    key = (value, shape, type(like), like.dtype, device)
+    key: tuple[Any, ...]
+    if type(like) is np.ndarray:  # a step asks ten times, and NumPy has neither devices nor traces
+        key = (value, shape, like.dtype)
+    else:
+        device = device_key(like)
+        if _is_traced(like, device):  # what is made in a trace ends with it
+            return namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
+        key = (value, shape, type(like), like.dtype, device)
     known = _constants.get(key)
     if known is None:
-        known = namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
+        if math.isnan(value) and library(like).__name__ == "jax.numpy":
+            # A copy: what returns NaN raises under `jax_debug_nans`, and this one may go unused.
+            jax = importlib.import_module("jax")
+            known = jax.device_put(np.full(shape, value, like.dtype), like.device)
+        else:
+            known = namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
         if len(_constants) >= _MOST_CONSTANTS and not _keeping:
             _constants.clear()
         _constants[key] = known
@@ -144,6 +179,23 @@ def product(function: Product) -> Iterator[None]:
             del _products[thread]
         else:
             _products[thread] = before
+
+
+_INTEGERS = {np.dtype(f"float{bits}"): np.dtype(f"int{bits}") for bits in (16, 32, 64)}
+
+
+def selected(x: Array, mask: Array) -> Array:
+    """`x` where a mask of the same shape is true and 0 elsewhere, whatever `x` is there.
+
+    A product with 0 and 1 would make NaN of what is infinite. On NumPy it is a product of the
+    bits, as integers: on a mask without a pattern its `where` takes three times as long.
+    """
+    integer = _INTEGERS.get(x.dtype) if type(x) is np.ndarray else None
+    if integer is None:
+        return library(x).where(mask, x, constant(0, (), x))
+    bits = mask.astype(integer)
+    bits *= x.view(integer)
+    return bits.view(x.dtype)
 
 
 def fill(x: Array, value: float) -> None:

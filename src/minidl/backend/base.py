@@ -26,7 +26,6 @@ class Backend(ABC):
     """An array namespace, a device and a default float dtype. Made by `get_backend`.
 
     Attributes:
-        name: The backend's name, as `get_backend` takes it: `"numpy"`, `"torch:cuda:1"`.
         xp: The array API namespace.
         device: The device, as the namespace's functions take it.
         dtype: The float dtype of new arrays, an object of the namespace.
@@ -50,7 +49,6 @@ class Backend(ABC):
         self._module = importlib.import_module(self.library)
         self.dtype_name = dtype
         self._open(place)
-        self.name = f"{self.library}:{place}" if (place := self._place()) else self.library
         self.dtype = self.xp.zeros((), dtype=getattr(self.xp, dtype)).dtype
 
     @abstractmethod
@@ -62,6 +60,11 @@ class Backend(ABC):
 
     def _place(self) -> str:
         """The shortest `place` that names `device`."""
+        return ""
+
+    @classmethod
+    def default_place(cls) -> str:
+        """The `place` that the library's bare name stands for now."""
         return ""
 
     @abstractmethod
@@ -90,7 +93,8 @@ class Backend(ABC):
         and booleans keep theirs unless one is named (JAX narrows 64-bit integers to 32).
 
         Raises:
-            TypeError: if `x` does not hold real numbers or booleans.
+            TypeError: if `x` does not hold real numbers or booleans, or has masked values.
+            ValueError: for integers that JAX would narrow to other numbers.
         """
         host = to_numpy(x)
         if host.dtype.kind not in "fiub":
@@ -108,6 +112,12 @@ class Backend(ABC):
         return nullcontext()
 
     @property
+    def name(self) -> str:
+        """The backend's name, as `get_backend` takes it: `"numpy"`, `"torch:cuda:1"`."""
+        place = self._place()
+        return f"{self.library}:{place}" if place else self.library
+
+    @property
     def version(self) -> str:
         """The version of the array library."""
         return str(self._module.__version__)
@@ -118,10 +128,14 @@ class Backend(ABC):
         return "cpu"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Backend) and repr(self) == repr(other)
+        return isinstance(other, Backend) and self._identity() == other._identity()
 
     def __hash__(self) -> int:
-        return hash(repr(self))
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[str, ...]:
+        """What makes the backend; not its name, which JAX's default device changes."""
+        return self.library, repr(self.device), self.dtype_name
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r}, dtype={self.dtype_name!r})"
@@ -133,10 +147,24 @@ def library_of(x: object) -> type[Backend] | None:
 
 
 def to_numpy(x: Array) -> np.ndarray[Any, Any]:
-    """The values of `x` on the host: an array of any backend, a number or a nested list.
+    """The values of `x` on the host: an array of any backend, a number, a nested list, or what
+    else NumPy makes an array of, such as a data frame.
 
-    The result is read-only or shares memory with `x` where the library works so: copy it before
-    you write to it.
+    The result is a plain array in C order and in the byte order of the machine, so that its bytes
+    are those that files, hashes and other libraries expect. It is read-only or shares memory with
+    `x` where the library works so: copy it before you write to it.
+
+    Raises:
+        TypeError: for an array with masked values.
     """
     kind = library_of(x)
-    return np.asarray(x) if kind is None else kind.to_numpy(x)
+    if kind is not None:
+        host = kind.to_numpy(x)
+    elif isinstance(x, np.ndarray) and np.any(mask := getattr(x, "mask", False)):
+        raise TypeError(
+            f"to_numpy: expected no masked values, got {np.count_nonzero(mask)}; "
+            "x.filled(value) puts a value in their place"
+        )
+    else:
+        host = np.asarray(x)
+    return np.asarray(host, host.dtype.newbyteorder("="), order="C")

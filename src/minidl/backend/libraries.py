@@ -19,19 +19,23 @@ class NumPy(Backend):
 
     def _open(self, place: str) -> None:
         if place:
-            raise BackendError(f"NumPy has no device {place!r}")
+            raise BackendError(f"expected numpy, which has the CPU alone, got numpy:{place}")
         self.xp = importlib.import_module("array_api_compat.numpy")
         self.device = "cpu"
 
     def _from_numpy(self, x: np.ndarray[Any, Any]) -> Array:
         return x.copy()
 
-    owns = staticmethod(array_api_compat.is_numpy_array)
+    @staticmethod
+    def owns(x: object) -> bool:
+        if isinstance(x, np.ndarray) and type(x).__mul__ is not np.ndarray.__mul__:
+            return False  # np.matrix, a masked array, and what else has its own arithmetic
+        return array_api_compat.is_numpy_array(x)
 
 
 class Torch(Backend):
     library = "torch"
-    install = "pip install 'minidl[torch]'"
+    install = "pip install torch"
     listed = ("torch", "torch:cuda")
 
     def _open(self, place: str) -> None:
@@ -53,13 +57,14 @@ class Torch(Backend):
         return _torch_place(self.device)
 
     def _from_numpy(self, x: np.ndarray[Any, Any]) -> Array:
-        return self._module.tensor(x, device=self.device)
+        # torch.tensor refuses the strides that NumPy leaves to axes of one element.
+        return self._module.from_numpy(x.copy()).to(self.device)
 
     owns = staticmethod(array_api_compat.is_torch_array)
 
     @staticmethod
     def to_numpy(x: Array) -> np.ndarray[Any, Any]:
-        return x.detach().cpu().numpy()  # type: ignore[no-any-return]
+        return x.numpy(force=True)  # type: ignore[no-any-return]
 
     @staticmethod
     def place_of(x: Array) -> str:
@@ -78,7 +83,7 @@ class Torch(Backend):
 
 class CuPy(Backend):
     library = "cupy"
-    install = "pip install 'minidl[cupy-cuda13x]' (CUDA 12: 'minidl[cupy-cuda12x]')"
+    install = "pip install 'cupy-cuda13x[ctk]' (CUDA 12: 'cupy-cuda12x[ctk]')"
     listed = ("cupy",)
 
     def _open(self, place: str) -> None:
@@ -118,23 +123,43 @@ class CuPy(Backend):
 
 class JAX(Backend):
     library = "jax"
-    install = "pip install 'minidl[jax]'"
+    install = "pip install jax (for an NVIDIA GPU: 'jax[cuda13]' or 'jax[cuda12]')"
     listed = ("jax",)
 
     def _open(self, place: str) -> None:
-        if place:
-            raise BackendError(f"expected jax, which is JAX's default device, got jax:{place}")
         jax = self._module
         if self.dtype_name == "float64":
             jax.config.update("jax_enable_x64", True)
         self.xp = jax.numpy
-        self.device = jax.devices()[0]
+        kind, _, index = ("", "", place) if place[:1].isdecimal() else place.partition(":")
+        devices = jax.local_devices(backend=kind or None)  # its error lists the kinds there are
+        self.device = devices[_index(index, len(devices))]
+
+    def _place(self) -> str:
+        return _jax_place(self.device)
+
+    @classmethod
+    def default_place(cls) -> str:
+        device = _default_jax_device()
+        return "" if device is None else _jax_path(device)
 
     def _from_numpy(self, x: np.ndarray[Any, Any]) -> Array:
+        narrow = self._module.dtypes.canonicalize_dtype(x.dtype)
+        if x.dtype.kind in "iu" and narrow != x.dtype and not np.array_equal(x.astype(narrow), x):
+            raise ValueError(
+                f"asarray: expected integers that {narrow} holds, got larger ones; "
+                "jax.config.update('jax_enable_x64', True) gives JAX 64 bits"
+            )
         # jax.numpy.array takes ten times as long; the copy is since JAX may keep the host's memory.
         return self._module.device_put(x.copy(), self.device)
 
     owns = staticmethod(array_api_compat.is_jax_array)
+
+    @staticmethod
+    def place_of(x: Array) -> str:
+        # What JAX traces has no device, and what lies on several has no one place.
+        device = getattr(x, "device", None)
+        return _jax_place(device) if hasattr(device, "platform") else ""
 
     def synchronize(self) -> None:
         self._module.block_until_ready(self._module.live_arrays())
@@ -150,11 +175,12 @@ class ArrayAPIStrict(Backend):
     listed = ("array_api_strict",)
 
     def _open(self, place: str) -> None:
-        try:
-            self.device = self._module.Device(place or "CPU_DEVICE")
-        except ValueError as error:
-            raise BackendError(str(error)) from None
         self.xp = self._module
+        devices = {_strict_place(one): one for one in self.xp.__array_namespace_info__().devices()}
+        if place not in devices:
+            known = ", ".join(filter(None, devices))
+            raise BackendError(f"expected no device or one of {known}, got {place!r}")
+        self.device = devices[place]
 
     def _place(self) -> str:
         return _strict_place(self.device)
@@ -189,6 +215,29 @@ def _torch_place(device: Any) -> str:
     if device.type == "cpu":
         return ""
     return f"{device.type}:{device.index}" if device.index else str(device.type)
+
+
+def _default_jax_device() -> Any:
+    """The device of `jax_default_device` or of the block of `jax.default_device`; None without."""
+    jax = importlib.import_module("jax")
+    device = jax.config.jax_default_device
+    return jax.local_devices(backend=device)[0] if isinstance(device, str) else device
+
+
+def _jax_place(device: Any) -> str:
+    """Nothing for the device that `jax` stands for now, and else its path."""
+    jax = importlib.import_module("jax")
+    return "" if device == (_default_jax_device() or jax.local_devices()[0]) else _jax_path(device)
+
+
+def _jax_path(device: Any) -> str:
+    """`1` for the second device of those that JAX prefers, `cpu` or `cpu:1` for others."""
+    jax = importlib.import_module("jax")
+    devices = jax.local_devices()
+    if device in devices:
+        return str(devices.index(device))
+    index = jax.local_devices(backend=device.platform).index(device)
+    return f"{device.platform}:{index}" if index else str(device.platform)
 
 
 def _strict_place(device: Any) -> str:

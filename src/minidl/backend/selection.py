@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -33,19 +35,16 @@ class UnusableBackendError(BackendError):
         return f"backend {self.name!r} cannot be used here: {self.reason}; {_usable()}"
 
 
-@functools.cache
 def _open(name: str, dtype: str) -> Backend:
     """The backend of this name, after it has computed something; else `BackendError`."""
-    library, _, place = name.partition(":")
+    library, *places = name.split(":")
     kind = next((kind for kind in LIBRARIES if kind.library == library), None)
-    if kind is None:
+    if kind is None or "" in places:
         raise BackendError(
             f"unknown backend {name!r}: expected one of {', '.join(_names())}; {_usable()}"
         )
     try:
-        backend = kind(place, dtype)
-        with backend.active():
-            _probe(backend)
+        return _at(kind, ":".join(places) or kind.default_place(), dtype)
     except ModuleNotFoundError as error:
         if error.name != kind.library:
             raise
@@ -54,9 +53,16 @@ def _open(name: str, dtype: str) -> Backend:
         reason = str(error)
     except Exception as error:  # whatever a library or a driver throws is the reason
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-    else:
-        return backend
     raise UnusableBackendError(name, reason)
+
+
+@functools.cache
+def _at(kind: type[Backend], place: str, dtype: str) -> Backend:
+    """The backend of this library at a place, after it has computed something."""
+    backend = kind(place, dtype)
+    with backend.active():
+        _probe(backend)
+    return backend
 
 
 def _probe(backend: Backend) -> None:
@@ -111,17 +117,15 @@ def available_backends() -> list[BackendStatus]:
     return statuses
 
 
-_default: Backend | None = None
-_default_name = os.environ.get("MINIDL_BACKEND") or "numpy"
-
-
 def get_backend(name: str | Backend | None = None, dtype: str | None = None) -> Backend:
     """The backend of this name, to hold and to pass.
 
     Args:
-        name: `numpy`, `torch`, `torch:cuda`, `torch:cuda:1`, `cupy`, `cupy:1`, `jax` or
-            `array_api_strict` (whose second device, `array_api_strict:device1`, stands in for a
-            GPU in tests). A `Backend` stands for itself, None for the default backend.
+        name: `numpy`, `torch`, `torch:cuda`, `torch:cuda:1`, `cupy`, `cupy:1`, `jax` (JAX's
+            default device, which `jax_default_device` and `jax.default_device` choose), `jax:1`,
+            `jax:cpu`, `jax:gpu`, `jax:gpu:1`, or `array_api_strict` (whose second device,
+            `array_api_strict:device1`, stands in for a GPU in tests). A `Backend` stands for
+            itself, None for the default backend.
         dtype: The dtype of new arrays, `"float32"` or `"float64"`. By default float32 for a
             name, and what it has for a `Backend`. JAX computes in float64 only with its
             `jax_enable_x64` switch on; asking for float64 switches it on for the process.
@@ -129,44 +133,82 @@ def get_backend(name: str | Backend | None = None, dtype: str | None = None) -> 
     Raises:
         BackendError: if there is no such backend or it cannot be used here. The error says why
             and which backends can be used.
+        TypeError: for a name that is no text.
     """
-    global _default
-    if dtype is not None and dtype not in DTYPES:
+    if dtype is not None and not (isinstance(dtype, str) and dtype in DTYPES):
         raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     if name is None:
-        if _default is None:  # made when first needed: `import minidl` must not import torch
-            _default = _open(_default_name, "float32")
-        name = _default
+        name = _default()
     if isinstance(name, Backend):
-        if dtype is None or dtype == name.dtype_name:
-            return name
-        name = name.name
+        return name if dtype in (None, name.dtype_name) else _open(name.name, dtype)
+    if not isinstance(name, str):
+        raise TypeError(
+            f"expected the name of a backend, such as 'numpy', got {type(name).__name__}"
+        )
     return _open(name, dtype or "float32")
 
 
+_default_name = os.environ.get("MINIDL_BACKEND") or "numpy"
+
+_calls: tuple[use_backend, ...] = ()
+"""The calls of `use_backend` without a block, the last first: it sets the process's default."""
+
+_MOST_CALLS = 1000
+"""So many threads may be between their call and its block."""
+
+_blocks: ContextVar[tuple[use_backend, ...]] = ContextVar("minidl.use_backend", default=())
+"""The blocks that this thread or task is in, the innermost first."""
+
+_lock = threading.Lock()
+
+
+def _default() -> Backend:
+    chosen = _blocks.get() or _calls
+    # Opened when first needed: `import minidl` must not import torch.
+    return chosen[0].backend if chosen else _open(_default_name, "float32")
+
+
 class use_backend:  # noqa: N801  (used like a function, and like one in a with statement)
-    """Set the default backend; as a context manager, for a block.
+    """Set the default backend of the process; as a context manager, that of a block.
 
         minidl.use_backend("torch:cuda")
 
         with minidl.use_backend("jax", dtype="float64") as backend:
             ...
 
-    It holds for the whole process, all threads included. Arguments and errors are those of
-    `get_backend`. CuPy computes on its current device, so `use_backend("cupy:1")` also makes
-    that the current one.
+    A block holds for the thread or task that is in it, for the tasks that are made in it, and for
+    no other thread, not even one that is started in it. It goes before the process's default, so
+    a call without a block in it takes effect in other threads, and here after its end.
+
+    Arguments and errors are those of `get_backend`. CuPy computes on its current device, of which
+    each thread has one, so `use_backend("cupy:1")` also makes that the current one here.
     """
 
-    def __init__(self, name: str | Backend, dtype: str | None = None) -> None:
-        global _default
+    def __init__(self, name: str | Backend | None, dtype: str | None = None) -> None:
+        global _calls
         backend = get_backend(name, dtype)
-        self._previous = _default
+        # A name, since `jax` follows its default device.
+        self._chosen = name if isinstance(name, str) else backend
+        self._dtype = dtype
         self._active = backend.active()
         self._active.__enter__()
-        _default = backend
+        with _lock:
+            _calls = (self, *_calls)[:_MOST_CALLS]
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that was chosen."""
+        return get_backend(self._chosen, self._dtype)
 
     def __enter__(self) -> Backend:
-        return get_backend()
+        global _calls
+        with _lock:  # the call was meant for the block: others may have been made since
+            called = self in _calls
+            _calls = tuple(call for call in _calls if call is not self)
+        if not called:  # a second block
+            self._active.__enter__()
+        _blocks.set((self, *_blocks.get()))
+        return self.backend
 
     def __exit__(
         self,
@@ -174,8 +216,11 @@ class use_backend:  # noqa: N801  (used like a function, and like one in a with 
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        global _default
-        _default = self._previous
+        # No reset to what was before: blocks of generators overlap, and end in another context.
+        blocks = list(_blocks.get())
+        if self in blocks:
+            blocks.remove(self)
+        _blocks.set(tuple(blocks))
         self._active.__exit__(kind, error, traceback)
 
 

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minidl.backend import Array
+from minidl.backend import Array, detached
 from minidl.capture.errors import CaptureError
 from minidl.capture.rows import sum_over_rows
 from minidl.capture.state import State
@@ -109,6 +109,7 @@ class _Captured:
         self._recordings: OrderedDict[object, Any] = OrderedDict()
 
     def __call__(self, *inputs: Array) -> Any:
+        inputs = tuple(map(detached, inputs))
         for number, x in enumerate(inputs):
             if not _is_host_index(x):
                 check_place("capture", f"input {number}", x, self._state.first)

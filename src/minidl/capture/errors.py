@@ -33,6 +33,15 @@ def uses_cublas(error: BaseException) -> CaptureError:
     )
 
 
+def changes_a_number(owner: object, name: str) -> CaptureError:
+    """The error for a step in which an optimizer's number changes, which a recording would keep."""
+    return CaptureError(
+        f"capture: expected a step that leaves the numbers of {owner} alone, got one that changes "
+        f"{name}, which would stand still in the recording; change it between calls, as a Schedule "
+        "does that is a callback of fit, or train with capture='off'"
+    )
+
+
 def _first_line(error: BaseException) -> str:
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}"

@@ -56,7 +56,11 @@ class Graph(ABC):
         self._rates = [float(rate) for rate in state.rates()]
         self._rate_arrays = [self._backend.asarray(rate) for rate in self._rates]
         try:
-            with state.rates_as(self._rate_arrays), keep_constants() as constants:
+            with (
+                state.rates_as(self._rate_arrays),
+                state.numbers_kept(),
+                keep_constants() as constants,
+            ):
                 # What the first step makes to stay, such as constants, is no part of the recording.
                 with first_row_only():
                     step(*self._inputs, *fixed)

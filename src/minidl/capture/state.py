@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from minidl.backend import Array, Backend, backend_of
+from minidl.capture.errors import changes_a_number
 from minidl.nn.buffer import Buffer
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
@@ -14,6 +15,9 @@ from minidl.optim import Optimizer
 
 class State:
     """The arrays and learning rates of modules and optimizers, in a fixed order.
+
+    Attributes:
+        left: The arrays that the last call of a recording left, the newest of all recordings.
 
     Raises:
         TypeError: for anything but modules and optimizers.
@@ -49,6 +53,7 @@ class State:
         self._parameters = list(parameters.values())
         self._buffers = list(buffers.values())
         self._stateful = [one for one in self._optimizers if any(one._states)]
+        self.left: list[Array] = []
 
     @property
     def backend(self) -> Backend:
@@ -128,6 +133,24 @@ class State:
         finally:
             self._set_rates(before)
 
+    @contextmanager
+    def numbers_kept(self) -> Iterator[None]:
+        """A block in which no number of an optimizer changes, its learning rate included: what
+        Python changes while it is recorded changes then and never again.
+
+        Raises:
+            CaptureError: at the end of a block that changed one. The number is then as before.
+        """
+        before = [_numbers(optimizer) for optimizer in self._optimizers]
+        yield
+        for optimizer, numbers in zip(self._optimizers, before, strict=True):
+            changed = dict(_numbers(optimizer).items() - numbers.items())
+            if changed:
+                for name in changed:
+                    del vars(optimizer)[name]
+                vars(optimizer).update(numbers)
+                raise changes_a_number(optimizer, min(changed).lstrip("_"))
+
     def _set_rates(self, rates: Sequence[float | Array]) -> None:
         for optimizer, rate in zip(self._optimizers, rates, strict=True):
             optimizer._learning_rate = rate
@@ -136,3 +159,12 @@ class State:
         """Drop what the modules saved: after a trace it is no data."""
         for module in self._modules:
             module.saved = None
+
+    def release(self) -> None:
+        """Have the optimizers hold no array of before, which would live on with them."""
+        for optimizer in self._optimizers:
+            optimizer._release()
+
+
+def _numbers(optimizer: Optimizer) -> dict[str, float]:
+    return {name: value for name, value in vars(optimizer).items() if type(value) in (int, float)}

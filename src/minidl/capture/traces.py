@@ -29,14 +29,13 @@ class Trace:
         self._jax = jax
         self._state = state
         self._constants = constants
-        self._left: list[Array] = []
         self._traces = traces = [0]
 
         def call(
             arrays: list[Array], rates: list[Array], inputs: tuple[Array, ...]
         ) -> tuple[list[Array], Any]:
             traces[0] += 1
-            with state.rates_as(rates):
+            with state.rates_as(rates), state.numbers_kept():
                 state.put(arrays)
                 outputs = step(*inputs)
                 return state.get(), outputs
@@ -50,9 +49,9 @@ class Trace:
     def __call__(self, *inputs: Array) -> Any:
         before = self._state.get()
         # Only what the last call left is ours to donate: somebody may hold the rest.
-        arrays = before
-        if len(before) != len(self._left) or not all(map(operator.is_, before, self._left)):
-            known = {id(array) for array in self._left}
+        arrays, left = before, self._state.left
+        if len(before) != len(left) or not all(map(operator.is_, before, left)):
+            known = {id(array) for array in left}
             arrays = [a if id(a) in known else self._jax.numpy.array(a, copy=True) for a in before]
         # jax.jit copies a NumPy array faster than device_put does, or shares its memory.
         inputs = tuple(x.copy() if isinstance(x, np.ndarray) else x for x in inputs)
@@ -63,6 +62,7 @@ class Trace:
         except BaseException as error:
             self._state.put(before)
             self._state.forget()
+            self._state.release()
             errors = self._jax.errors
             if isinstance(
                 error,
@@ -74,7 +74,8 @@ class Trace:
                 raise reads_a_value(error) from error
             raise
         self._state.put(after)
-        self._left = after
+        self._state.left = after
+        self._state.release()
         if self._traces[0]:
             self._state.forget()
             self._traces[0] = 0
@@ -168,8 +169,10 @@ def _written_in_place(
     """
     before = state.get()
     values = [array.clone() for array in before]
+    rates = [state.backend.asarray(float(rate)) for rate in state.rates()]
     try:
-        step(*inputs)
+        with state.rates_as(rates), state.numbers_kept():
+            step(*inputs)
         return [old is new for old, new in zip(before, state.get(), strict=True)]
     finally:
         state.put(before)

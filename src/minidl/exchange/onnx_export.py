@@ -47,20 +47,21 @@ def export_onnx(
             first module that is not element-wise is `Linear`, `LayerNorm` or `BatchNorm1d`.
 
     Raises:
-        ValueError: naming every module that is not one of minidl's own; for another dtype, an
-            input shape that the model does not take or that is not plain, or more than 2 GiB.
+        ValueError: naming every module that is not one of minidl's own, and every `BatchNorm1d`
+            without running statistics and exact `GELU` in float64; for another dtype, an input
+            shape that the model does not take or that is not plain, or more than 2 GiB.
         OSError: if the file cannot be written.
     """
     onnx = imported("onnx", "onnx")
+    dtype = _dtype(model)
     wrong = [
-        place(where, type(module).__name__)
+        f"{place(where, type(module).__name__)} {_unlike(module, dtype)}".rstrip()
         for where, module in walk(model)
-        if own_name(module) not in _WRITERS
+        if own_name(module) not in _WRITERS or _unlike(module, dtype)
     ]
     if wrong:
         raise ValueError(f"export_onnx: expected minidl's own modules, got {'; '.join(wrong)}")
     shape = default_input_shape(model) if input_shape is None else tuple(input_shape)
-    dtype = _dtype(model)
     size = sum(to_numpy(value).nbytes for value in model.state_dict().values())
     if size > _MOST_BYTES:
         raise ValueError(f"export_onnx: expected less than 2 GiB of parameters, got {size} bytes")
@@ -84,6 +85,16 @@ def export_onnx(
     )
     onnx.checker.check_model(made, full_check=True)
     write_whole(path, made.SerializeToString())
+
+
+def _unlike(module: Any, dtype: str) -> str:
+    """Why a module of minidl's own cannot be exported; empty if it can."""
+    name = own_name(module)
+    if name == "BatchNorm1d" and module.running_mean is None:
+        return "without running statistics (what it computes depends on the whole batch)"
+    if name == "GELU" and module.approximate == "none" and dtype == "float64":
+        return "in float64, where onnxruntime has no error function (GELU('tanh') needs none)"
+    return ""
 
 
 def _dtype(model: Module) -> str:
@@ -125,9 +136,9 @@ class _Graph:
         self.nodes.append(self._onnx.helper.make_node(op, inputs, [name], name, **attributes))
         return name
 
-    def array(self, name: str, values: Any) -> str:
-        """Add an array, in the dtype of the graph."""
-        values = np.ascontiguousarray(to_numpy(values), self.dtype)
+    def array(self, name: str, values: Any, dtype: str = "") -> str:
+        """Add an array, by default in the dtype of the graph."""
+        values = np.array(to_numpy(values), dtype or self.dtype, order="C")
         self.initializers.append(self._onnx.numpy_helper.from_array(values, name))
         return name
 
@@ -143,9 +154,9 @@ class _Writing:
         """Add a node of the module; the name of its output."""
         return self.graph.add(op, inputs, self.path, attributes)
 
-    def array(self, name: str, values: Any) -> str:
+    def array(self, name: str, values: Any, dtype: str = "") -> str:
         """Add an array of the module; its name in the graph."""
-        return self.graph.array(join(self.path, name), values)
+        return self.graph.array(join(self.path, name), values, dtype)
 
     def inner(self, name: str, module: Module, x: str) -> str:
         """Add an inner module; the name of its output."""
@@ -173,6 +184,8 @@ def _residual(at: _Writing, module: Any, x: str) -> str:
 
 def _linear(at: _Writing, module: Any, x: str) -> str:
     product = at.node("MatMul", x, at.array("weights", module.weights.value))
+    if module.bias is None:
+        return product
     return at.node("Add", product, at.array("bias", module.bias.value))
 
 
@@ -199,29 +212,53 @@ def _elu(at: _Writing, module: Any, x: str) -> str:
 
 
 def _softplus(at: _Writing, module: Any, x: str) -> str:
-    """In parts: (max(0, z) + log(1 + exp(-|z|))) / beta with z = beta · x."""
+    """x where z = beta · x is above the threshold, elsewhere log(1 + exp(z)) / beta; that in
+    parts: (max(0, z) + log(1 + exp(-|z|))) / beta."""
     beta = at.array("beta", module.beta)
     z = at.node("Mul", x, beta)
     if at.graph.dtype == "float32":
-        return at.node("Div", at.node("Softplus", z), beta)
-    small = at.node("Exp", at.node("Neg", at.node("Abs", z)))
-    logarithm = at.node("Log", at.node("Add", small, at.array("one", 1)))
-    return at.node("Div", at.node("Add", at.node("Relu", z), logarithm), beta)
+        softplus = at.node("Softplus", z)
+    else:
+        small = at.node("Exp", at.node("Neg", at.node("Abs", z)))
+        logarithm = at.node("Log", at.node("Add", small, at.array("one", 1)))
+        softplus = at.node("Add", at.node("Relu", z), logarithm)
+    beyond = at.node("Greater", z, at.array("threshold", module.threshold))
+    return at.node("Where", beyond, x, at.node("Div", softplus, beta))
 
 
 def _layer_norm(at: _Writing, module: Any, x: str) -> str:
-    arrays = [at.array(name, getattr(module, name).value) for name in ("weights", "bias")]
-    return at.node("LayerNormalization", x, *arrays, axis=-1, epsilon=float(module.eps))
+    sizes = module.config()["features"]
+    shape = tuple(sizes) if isinstance(sizes, list) else (sizes,)
+    arrays = [_learnt(at, module, "weights", np.ones(shape))]
+    if module.bias is not None:
+        arrays.append(at.array("bias", module.bias.value))
+    return at.node("LayerNormalization", x, *arrays, axis=-len(shape), epsilon=float(module.eps))
 
 
 def _batch_norm(at: _Writing, module: Any, x: str) -> str:
-    names = ("weights", "bias", "running_mean", "running_var")
-    arrays = [at.array(name, getattr(module, name).value) for name in names]
+    arrays = [
+        _learnt(at, module, "weights", np.ones(module.features)),
+        _learnt(at, module, "bias", np.zeros(module.features)),
+        *(at.array(name, getattr(module, name).value) for name in ("running_mean", "running_var")),
+    ]
     return at.node("BatchNormalization", x, *arrays, epsilon=float(module.eps))
 
 
+def _learnt(at: _Writing, module: Any, name: str, default: Any) -> str:
+    """A parameter that ONNX wants to have, where the module may have none."""
+    parameter = getattr(module, name)
+    return at.array(name, default if parameter is None else parameter.value)
+
+
 def _embedding(at: _Writing, module: Any, x: str) -> str:
-    return at.node("Gather", at.array("weights", module.weights.value), x, axis=0)
+    """ONNX counts negative indices from the end, and has no value for those beyond it: so all that
+    are out of range become that of a row of NaN, which is the last and -1."""
+    weights = to_numpy(module.weights.value)
+    table = at.array("weights", np.concatenate([weights, np.full_like(weights[:1], np.nan)]))
+    low = at.array("lowest", -1, "int64")
+    high = at.array("highest", module.num_embeddings, "int64")
+    index = at.node("Min", at.node("Max", x, low), high)
+    return at.node("Gather", table, index, axis=0)
 
 
 _WRITERS: dict[str, Writer] = {
@@ -233,7 +270,7 @@ _WRITERS: dict[str, Writer] = {
     "Sigmoid": _same("Sigmoid"),
     "LeakyReLU": _leaky_relu,
     "ELU": _elu,
-    "GELU": lambda at, _, x: at.node("Gelu", x, approximate="tanh"),
+    "GELU": lambda at, module, x: at.node("Gelu", x, approximate=module.approximate),
     "SiLU": lambda at, _, x: at.node("Mul", x, at.node("Sigmoid", x)),
     "Softplus": _softplus,
     "Softmax": lambda at, module, x: at.node("Softmax", x, axis=module.axis),

@@ -29,9 +29,12 @@ _SAME = ("ReLU", "Tanh", "Sigmoid", "SiLU", "Identity")
 def from_torch(module: Any, backend: str | Backend | None = None) -> Module:
     """The minidl model that computes what a `torch.nn.Module` does, with copies of its state.
 
-    Names and paths stay (`weight` becomes `weights`), and so does the switch between training
-    and evaluation of each module. A bias that is switched off becomes one of zeros, which
-    training here would learn. A `Dropout` draws other numbers.
+    Names and paths stay (`weight` becomes `weights`), but for a `Sequential` whose modules have
+    names, or numbers that do not begin at 0: here they are counted. The switch between training
+    and evaluation of each module stays too. A `Dropout` draws other numbers.
+
+    A frozen parameter (`requires_grad=False`) is refused: minidl has none. Leave it out of the
+    optimizer's instead.
 
     Args:
         module: Made of `Sequential`, the `Residual` that `to_torch` makes, and modules of
@@ -47,7 +50,7 @@ def from_torch(module: Any, backend: str | Backend | None = None) -> Module:
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"from_torch: expected a torch.nn.Module, got {type(module).__name__}")
     plan = _Plan(torch)
-    plan.read(module, "")
+    plan.read(module, "", "")
     if plan.wrong:
         raise ValueError(
             f"from_torch: expected modules that minidl has, got {'; '.join(plan.wrong)}"
@@ -75,7 +78,7 @@ def to_torch(model: Module) -> Any:
     wrong = [
         f"{place(path, type(module).__name__)}"
         for path, module in walk(model)
-        if own_name(module) not in ("Sequential", "Residual", *_SAME, *_TO)
+        if own_name(module) not in ("Sequential", "Residual", *_SAME, *_FROM)
     ]
     if wrong:
         raise ValueError(f"to_torch: expected minidl's own modules, got {'; '.join(wrong)}")
@@ -83,12 +86,15 @@ def to_torch(model: Module) -> Any:
     def made(module: Module) -> Any:
         name = own_name(module)
         inner = [made(child) for child in module.children().values()]
-        if name == "Residual":
-            made_one: Any = Residual(*inner)
-        elif name in _TO:
-            made_one = getattr(torch.nn, name)(**_TO[name](module.config()))
+        if name in _FROM:
+            new_names = _RENAMED.get(name, {})
+            config = {new_names.get(key, key): value for key, value in module.config().items()}
+            has_bias = config.pop("bias", True) if name == "BatchNorm1d" else True
+            made_one: Any = getattr(torch.nn, name)(**config)
+            if not has_bias:  # which only new versions of PyTorch take as an argument
+                made_one.register_parameter("bias", None)
         else:
-            made_one = getattr(torch.nn, name)(*inner)
+            made_one = (Residual if name == "Residual" else getattr(torch.nn, name))(*inner)
         made_one.training = module.training
         return made_one
 
@@ -100,10 +106,12 @@ def to_torch(model: Module) -> Any:
             if "." in name or own_name(module) == "Dropout":
                 continue  # of an inner module; the counter, which PyTorch lacks
             if own_name(module) == "Linear" and name == "weights":
-                values = values.T.copy()
+                values = values.T
+            values = np.array(values, order="C")
             state[join(path, "weight" if name == "weights" else name)] = torch.tensor(values)
-        if own_name(module) == "BatchNorm1d":
-            state[join(path, "num_batches_tracked")] = torch.tensor(0)
+        if own_name(module) == "BatchNorm1d" and join(path, "running_mean") in state:
+            counted = state.get(join(path, "num_batches_tracked"), torch.tensor(0))
+            state[join(path, "num_batches_tracked")] = counted.long()
     result.load_state_dict(state, assign=True)
     return result
 
@@ -135,39 +143,48 @@ class _Plan:
         same = type(module) in (self.residual, getattr(self.torch.nn, name, None))
         return name if known and same and name in own_modules() else ""
 
-    def read(self, module: Any, path: str) -> None:
-        """Plan for a module and those inside it."""
+    def read(self, module: Any, path: str, ours: str) -> None:
+        """Plan for a module at `path`, here at `ours`, and those inside it."""
         name = self.name(module)
         try:
             if not name:
                 raise _UnlikeError("")
-            if module._forward_hooks or module._forward_pre_hooks:
+            if any(getattr(module, hooks) for hooks in _HOOKS):
                 raise _UnlikeError("with hooks")
+            if "forward" in vars(module):
+                raise _UnlikeError("with a forward of its own")
             self.configs[path] = _FROM[name](module) if name in _FROM else {}
-            self._read_state(module, path, name)
+            self._read_state(module, path, ours, name)
         except _UnlikeError as reason:
             described = place(path, type(module).__name__)
             self.wrong.append(f"{described} {reason}".rstrip())
             return
-        for child_name, child in module._modules.items():
-            self.read(child, join(path, child_name))
+        for number, (child_name, child) in enumerate(module._modules.items()):
+            own_name = str(number) if name == "Sequential" else child_name
+            self.read(child, join(path, child_name), join(ours, own_name))
 
-    def _read_state(self, module: Any, path: str, name: str) -> None:
-        own = [*module._parameters.items(), *module._buffers.items()]
-        for key, tensor in own:
-            if key == "num_batches_tracked":  # counts for momentum=None, which minidl has not
-                continue
-            if tensor is None:  # bias=False
-                size = next(iter(module._parameters.values()))
-                tensor = self.torch.zeros(size.shape[0], dtype=size.dtype)
-            elif self._seen.setdefault(id(tensor), path) != path:
+    def _read_state(self, module: Any, path: str, ours: str, name: str) -> None:
+        own = {**module._parameters, **module._buffers}
+        own = {key: tensor for key, tensor in own.items() if tensor is not None}
+        counted = own.pop("num_batches_tracked", None)
+        if counted is not None and module.momentum is None:
+            self.state[join(ours, "num_batches_tracked")] = to_numpy(counted).astype(np.int32)
+        dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in own.values()})
+        if dtypes not in ([], ["float32"], ["float64"]):
+            raise _UnlikeError(f"of {' and '.join(dtypes)}")
+        for key, tensor in own.items():
+            if self._seen.setdefault(id(tensor), path) != path:
                 raise _UnlikeError(f"that shares its {key} with {self._seen[id(tensor)]}")
-            if tensor.dtype not in (self.torch.float32, self.torch.float64):
-                raise _UnlikeError(f"of {str(tensor.dtype).removeprefix('torch.')}")
-            values = np.array(to_numpy(tensor))
+            if key in module._parameters and not tensor.requires_grad:
+                raise _UnlikeError(
+                    f"with a frozen {key} (minidl has none: call requires_grad_(True), and give "
+                    "the optimizer the other parameters alone)"
+                )
+            values = to_numpy(tensor)
             if name == "Linear" and key == "weight":
                 values = values.T
-            self.state[join(path, "weights" if key == "weight" else key)] = values
+            path_here = join(ours, "weights" if key == "weight" else key)
+            self.state[path_here] = np.array(values, order="C")
 
     def made(self, module: Any, path: str) -> Module:
         """The module in minidl, with new values."""
@@ -185,20 +202,10 @@ def _require(module: Any, **expected: Any) -> None:
             raise _UnlikeError(f"with {name}={got!r} (minidl has {value!r})")
 
 
-def _from_softplus(module: Any) -> Config:
-    _require(module, threshold=20)
-    return {"beta": module.beta}
-
-
 def _from_softmax(module: Any) -> Config:
     if module.dim is None:
         raise _UnlikeError("with dim=None")
     return {"axis": module.dim}
-
-
-def _from_gelu(module: Any) -> Config:
-    _require(module, approximate="tanh")
-    return {}
 
 
 def _from_flatten(module: Any) -> Config:
@@ -212,18 +219,33 @@ def _from_dropout(module: Any) -> Config:
     return {"p": module.p}
 
 
+def _from_linear(module: Any) -> Config:
+    return {
+        "in_features": module.in_features,
+        "out_features": module.out_features,
+        "bias": module.bias is not None,
+    }
+
+
 def _from_layer_norm(module: Any) -> Config:
-    if len(module.normalized_shape) != 1:
-        raise _UnlikeError(f"over the dimensions {tuple(module.normalized_shape)} (minidl has one)")
-    _require(module, elementwise_affine=True)
-    return {"features": module.normalized_shape[0], "eps": module.eps}
+    return {
+        "features": list(module.normalized_shape),
+        "eps": module.eps,
+        "elementwise_affine": module.weight is not None,
+        "bias": module.bias is not None,
+    }
 
 
 def _from_batch_norm(module: Any) -> Config:
-    _require(module, affine=True, track_running_stats=True)
-    if module.momentum is None:
-        raise _UnlikeError("with momentum=None (minidl has a number)")
-    return {"features": module.num_features, "eps": module.eps, "momentum": module.momentum}
+    _require(module, track_running_stats=module.running_mean is not None)
+    return {
+        "features": module.num_features,
+        "eps": module.eps,
+        "momentum": module.momentum,
+        "affine": module.weight is not None,
+        "track_running_stats": module.track_running_stats,
+        "bias": module.bias is not None,
+    }
 
 
 def _from_embedding(module: Any) -> Config:
@@ -231,12 +253,14 @@ def _from_embedding(module: Any) -> Config:
     return {"num_embeddings": module.num_embeddings, "features": module.embedding_dim}
 
 
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
 _FROM: dict[str, Callable[[Any], Config]] = {
-    "Linear": lambda m: {"in_features": m.in_features, "out_features": m.out_features},
+    "Linear": _from_linear,
     "LeakyReLU": lambda m: {"negative_slope": m.negative_slope},
     "ELU": lambda m: {"alpha": m.alpha},
-    "GELU": _from_gelu,
-    "Softplus": _from_softplus,
+    "GELU": lambda m: {"approximate": m.approximate},
+    "Softplus": lambda m: {"beta": m.beta, "threshold": m.threshold},
     "Softmax": _from_softmax,
     "LogSoftmax": _from_softmax,
     "Flatten": _from_flatten,
@@ -247,22 +271,11 @@ _FROM: dict[str, Callable[[Any], Config]] = {
 }
 """The config in minidl of a module of PyTorch of the same name."""
 
-_TO: dict[str, Callable[[Config], Config]] = {
-    "Linear": lambda c: c,
-    "LeakyReLU": lambda c: c,
-    "ELU": lambda c: c,
-    "GELU": lambda _: {"approximate": "tanh"},
-    "Softplus": lambda c: c,
-    "Softmax": lambda c: {"dim": c["axis"]},
-    "LogSoftmax": lambda c: {"dim": c["axis"]},
-    "Flatten": lambda _: {},
-    "Dropout": lambda c: c,
-    "LayerNorm": lambda c: {"normalized_shape": c["features"], "eps": c["eps"]},
-    "BatchNorm1d": lambda c: {
-        "num_features": c["features"],
-        "eps": c["eps"],
-        "momentum": c["momentum"],
-    },
-    "Embedding": lambda c: {"num_embeddings": c["num_embeddings"], "embedding_dim": c["features"]},
+_RENAMED = {
+    "Softmax": {"axis": "dim"},
+    "LogSoftmax": {"axis": "dim"},
+    "LayerNorm": {"features": "normalized_shape"},
+    "BatchNorm1d": {"features": "num_features"},
+    "Embedding": {"features": "embedding_dim"},
 }
-"""The arguments in PyTorch of a module of minidl of the same name, by its config."""
+"""The arguments that PyTorch calls otherwise, of the modules of the same name."""

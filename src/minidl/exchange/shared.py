@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import inspect
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +41,9 @@ def own_name(module: Module) -> str:
     return name if own_modules().get(name) is type(module) else ""
 
 
-def walk(module: Module, path: str = "") -> Iterator[tuple[str, Module]]:
+def walk(module: Module) -> list[tuple[str, Module]]:
     """The module and those inside it with their paths, each before its own inner ones."""
-    yield path, module
-    for name, child in module.children().items():
-        yield from walk(child, join(path, name))
+    return module.named_modules()
 
 
 def join(path: str, name: str) -> str:
@@ -67,25 +67,47 @@ def floating_dtype(state: State) -> str:
 
 
 def set_state(model: Module, state: State, backend: str | Backend | None) -> None:
-    """Load a state as `load_state_dict` does, and keep its dtypes and not the model's.
+    """Load a state as `load_state_dict` does, where floating numbers keep its dtypes and not the
+    model's.
 
     Raises:
-        ValueError: as `load_state_dict`; and if a parameter's or buffer's values are of another
-            kind than the model's, such as integers for weights.
+        ValueError: as `load_state_dict`; and if values are of another kind than the model's, such
+            as integers for weights, or integers that the model's dtype does not have, or if those
+            of one of minidl's own modules are of several floating dtypes.
+        TypeError: for a dtype that the backend's library lacks.
     """
-    model.load_state_dict(state)
     backend = get_backend(backend, floating_dtype(state))
-    for path, held in arrays(model):
-        values, dtype = state[path], held.value.dtype
-        if dtype_name(held.value) == values.dtype.name:
-            continue
-        if namespace(held.value).isdtype(dtype, "real floating") != (values.dtype.kind == "f"):
+    held = dict(arrays(model))
+    floating = {
+        path: namespace(one.value).isdtype(one.value.dtype, "real floating")
+        for path, one in held.items()
+        if path in state
+    }
+    for path in floating:
+        values, dtype = state[path], dtype_name(held[path].value)
+        if floating[path] != (values.dtype.kind == "f"):
+            raise ValueError(f"{path} has the dtype {values.dtype}, not like {dtype}")
+        if not floating[path] and not np.array_equal(values.astype(dtype), values):
+            raise ValueError(f"{path} has values that {dtype} does not have")
+    model.load_state_dict(state)
+    for path, one in held.items():
+        values = state[path]
+        if floating[path] and dtype_name(one.value) != values.dtype.name:
+            one.value = backend.asarray(values, values.dtype.name)
+            if isinstance(one, Parameter):
+                one.grad = namespace(one.value).zeros_like(one.value)
+    _require_one_dtype(model)
+
+
+def _require_one_dtype(model: Module) -> None:
+    """Raise unless each of minidl's own modules has floating arrays of one dtype."""
+    for path, module in walk(model):
+        held = [one.value for one in vars(module).values() if isinstance(one, Parameter | Buffer)]
+        dtypes = sorted({dtype_name(x) for x in held if "float" in dtype_name(x)})
+        if len(dtypes) > 1 and own_name(module):
             raise ValueError(
-                f"{path} has the dtype {values.dtype}, not like {dtype_name(held.value)}"
+                f"{place(path, own_name(module))} has arrays of {' and '.join(dtypes)}"
             )
-        held.value = backend.asarray(values, values.dtype.name)
-        if isinstance(held, Parameter):
-            held.grad = namespace(held.value).zeros_like(held.value)
 
 
 def imported(name: str, extra: str) -> Any:
@@ -96,23 +118,47 @@ def imported(name: str, extra: str) -> Any:
         package = name.partition(".")[0]
         if (error.name or "").partition(".")[0] != package:
             raise
-        message = f"{package} is not installed: pip install 'minidl[{extra}]'"
+        message = f"{package} is not installed: pip install {extra}"
         raise ModuleNotFoundError(message, name=package) from None
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file whole or not at all: an existing one is replaced at once, or survives."""
-    target = Path(os.path.realpath(path))  # a link stays a link
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    """Write a file whole or not at all: an existing one is replaced at once, or survives.
+
+    It keeps the mode of the one that it replaces, and a link stays a link.
+
+    Raises:
+        OSError: if it cannot be written; its `filename` is the path.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".minidl-{secrets.token_hex(8)}")
     try:
-        with temporary.open("xb") as file:
+        kept = _mode(target)
+        mode = 0o666 if kept is None else kept  # from the start no more open than in the end
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if kept is not None:
+            temporary.chmod(kept)  # what the umask took
         temporary.replace(target)
-    except BaseException:
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from None
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+def _mode(target: Path) -> int | None:
+    """The mode of a file that will be replaced; None if there is none."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):  # a device, which root could replace by a file
+        raise OSError(errno.EINVAL, "Not a regular file")
+    return stat.S_IMODE(mode)
 
 
 def input_dtype(model: Module) -> str:
@@ -138,7 +184,8 @@ def default_input_shape(model: Module) -> tuple[int, ...]:
     for _, module in walk(model):
         name = own_name(module)
         if name in _FIRST:
-            return (getattr(module, _FIRST[name]),)
+            size = getattr(module, _FIRST[name])
+            return size if isinstance(size, tuple) else (size,)
         if name in ("Flatten", "Embedding", ""):
             break
     raise ValueError(

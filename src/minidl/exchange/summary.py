@@ -110,27 +110,31 @@ def summary(model: Module, input_shape: Sequence[int]) -> Summary:
     """
     shape = tuple(input_shape)
     outputs = output_shapes(model, shape)
+    learnt = dict.fromkeys(outputs, 0)
+    for path, parameter in model.named_parameters():
+        owner = path
+        while owner not in learnt:
+            owner = owner.rpartition(".")[0]
+        learnt[owner] += math.prod(parameter.value.shape)
     layers = []
     for path, module in walk(model):
         name = own_name(module)
         if name == "Sequential":
             continue
-        inner = {id(p) for child in module.children().values() for p in child.parameters()}
-        own = [p for p in module.parameters() if id(p) not in inner]
         calls = outputs[path]
         layers.append(
             LayerSummary(
                 path=path,
                 type=type(module).__name__,
                 output_shape=calls[-1] if calls else None,
-                parameters=sum(math.prod(p.value.shape) for p in own),
+                parameters=learnt[path],
                 operations=_operations(name, module, sum(map(math.prod, calls))),
             )
         )
     return Summary(
         input_shape=shape,
         layers=tuple(layers),
-        parameters=sum(math.prod(p.value.shape) for p in model.parameters()),
+        parameters=sum(learnt.values()),
         operations=sum(layer.operations or 0 for layer in layers),
     )
 

@@ -2,16 +2,21 @@
 
 `ReLU` and `Tanh` are those of section 3.3 of the report; names, defaults and numbers of the others
 are PyTorch's. No exponential here has an argument above 0, so that none overflows.
+
+Where a derivative is 0 the unit is closed, and passes nothing on: an infinite gradient from above
+becomes 0 there, not 0 · ∞.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
-from minidl.backend import Array, constant, library, namespace
+from minidl.backend import Array, constant, erfc, library, namespace, selected
 from minidl.nn.checks import check_array, check_floating, saved
 from minidl.nn.module import Module
+from minidl.nn.numbers import check_number, shortly
 
 
 class ReLU(Module):
@@ -21,14 +26,15 @@ class ReLU(Module):
         """Equation 4: max(0, x)."""
         check_floating(self, "x", x)
         zero = constant(0, (), x)
-        self.saved = namespace(x).astype(x >= zero, x.dtype)
-        return library(x).maximum(x, zero)
+        y = library(x).maximum(x, zero)
+        self.saved = y, x >= zero
+        return y
 
     def backward(self, grad_output: Array) -> Array:
         """Equation 5: the derivative is 0 where x < 0 and 1 elsewhere."""
-        derivative = saved(self)
-        check_array(self, "grad_output", grad_output, derivative, derivative.shape)
-        return grad_output * derivative
+        y, open_ = saved(self)
+        check_array(self, "grad_output", grad_output, y, y.shape)
+        return selected(grad_output, open_)
 
 
 class Tanh(Module):
@@ -71,7 +77,7 @@ class LeakyReLU(Module):
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = check_number("LeakyReLU", "negative_slope", negative_slope)
 
     def config(self) -> dict[str, Any]:
         return {"negative_slope": self.negative_slope}
@@ -79,14 +85,14 @@ class LeakyReLU(Module):
     def forward(self, x: Array) -> Array:
         check_floating(self, "x", x)
         slope = constant(self.negative_slope, (), x)
-        self.saved = library(x).where(x > 0, constant(1, (), x), slope)
-        return x * self.saved
+        self.saved = library(x).where(x <= 0, slope, constant(1, (), x))  # 1 of NaN, which stays
+        return _through(x, self.saved)
 
     def backward(self, grad_output: Array) -> Array:
         """The derivative is 1 where x > 0 and negative_slope elsewhere."""
         derivative = saved(self)
         check_array(self, "grad_output", grad_output, derivative, derivative.shape)
-        return grad_output * derivative
+        return _through(grad_output, derivative)
 
 
 class ELU(Module):
@@ -97,7 +103,7 @@ class ELU(Module):
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = float(alpha)
+        self.alpha = check_number("ELU", "alpha", alpha)
 
     def config(self) -> dict[str, Any]:
         return {"alpha": self.alpha}
@@ -114,7 +120,7 @@ class ELU(Module):
         check_array(self, "grad_output", grad_output, x, x.shape)
         negative = library(x).minimum(x, constant(0, (), x))
         slope = self.alpha * namespace(x).exp(negative)
-        return grad_output * library(x).where(x > 0, constant(1, (), x), slope)
+        return _through(grad_output, library(x).where(x > 0, constant(1, (), x), slope))
 
 
 class SiLU(Module):
@@ -126,44 +132,65 @@ class SiLU(Module):
 
     def forward(self, x: Array) -> Array:
         check_floating(self, "x", x)
-        gate = _sigmoid(x)
-        y = x * gate
-        self.saved = y, gate
-        return y
+        near = _between(x, -800, 800)  # beyond it σ is 0 or 1 in every dtype
+        gate = _sigmoid(near)
+        self.saved = near, gate
+        return library(x).maximum(x, near) * gate
 
     def backward(self, grad_output: Array) -> Array:
         """The derivative is σ + x · σ · (1 - σ)."""
-        y, gate = saved(self)
-        check_array(self, "grad_output", grad_output, y, y.shape)
-        return grad_output * (gate + y * (1 - gate))
+        near, gate = saved(self)
+        check_array(self, "grad_output", grad_output, near, near.shape)
+        return _through(grad_output, gate + near * gate * (1 - gate))
 
 
 class GELU(Module):
-    """The Gaussian error linear unit by its approximation with tanh, since the array API standard
-    has no error function. It differs from x · Φ(x) by less than 0.0005. With c = √(2/π):
+    """The Gaussian error linear unit: x ↦ x · Φ(x), with Φ(x) = ½ erfc(-x/√2), the cumulative
+    distribution of N(0, 1); or its approximation with tanh, which differs by less than 0.0005:
 
-        x ↦ x/2 · (1 + tanh(u)) = x · σ(2u),  u = c · (x + 0.044715 x³).
+        x ↦ x/2 · (1 + tanh(u)) = x · σ(2u),  u = c · (x + 0.044715 x³),  c = √(2/π).
 
-    The same as `torch.nn.GELU(approximate="tanh")`. Hendrycks and Gimpel, Gaussian error linear
-    units (GELUs), 2016, section 2.
+    Hendrycks and Gimpel, Gaussian error linear units (GELUs), 2016, section 2.
+
+    Args:
+        approximate: `"none"`, or `"tanh"`.
     """
+
+    def __init__(self, approximate: str = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise ValueError(
+                f"GELU: expected approximate to be 'none' or 'tanh', got {shortly(approximate)}"
+            )
+        self.approximate = approximate
+
+    def config(self) -> dict[str, Any]:
+        return {"approximate": self.approximate}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        return cls(**{"approximate": "tanh", **config})  # the only one of files without the word
 
     def forward(self, x: Array) -> Array:
         check_floating(self, "x", x)
-        # Beyond ±30 the gate is 0 or 1 in every dtype, and x³ need not overflow.
-        near = library(x).maximum(x, constant(-30, (), x))
-        near = library(x).minimum(near, constant(30, (), x))
-        gate = _sigmoid(_GELU_SCALE * near * (1 + _GELU_CUBIC * (near * near)))
-        y = x * gate
-        self.saved = y, gate, near
-        return y
+        near = _between(x, -40, 40)  # beyond it the gate is 0 or 1 in every dtype
+        if self.approximate == "none":
+            gate = 0.5 * erfc(-math.sqrt(0.5) * near)
+        else:
+            gate = _sigmoid(_GELU_SCALE * near * (1 + _GELU_CUBIC * (near * near)))
+        self.saved = near, gate
+        return library(x).maximum(x, near) * gate
 
     def backward(self, grad_output: Array) -> Array:
-        """The derivative is σ + x · σ · (1 - σ) · 2u', with u' = c · (1 + 3 · 0.044715 x²)."""
-        y, gate, near = saved(self)
-        check_array(self, "grad_output", grad_output, y, y.shape)
-        slope = _GELU_SCALE * (1 + 3 * _GELU_CUBIC * (near * near))
-        return grad_output * (gate + y * (1 - gate) * slope)
+        """The derivative is g + x · g' with the gate g = Φ(x), whose derivative is the density
+        exp(-x²/2) / √(2π), or g = σ(2u), with g' = g · (1 - g) · 2c · (1 + 3 · 0.044715 x²)."""
+        near, gate = saved(self)
+        check_array(self, "grad_output", grad_output, near, near.shape)
+        square = near * near
+        if self.approximate == "none":
+            slope = namespace(near).exp(-0.5 * square) * (1 / math.sqrt(2 * math.pi))
+        else:
+            slope = gate * (1 - gate) * (_GELU_SCALE * (1 + 3 * _GELU_CUBIC * square))
+        return _through(grad_output, gate + near * slope)
 
 
 _GELU_SCALE = 2 * math.sqrt(2 / math.pi)
@@ -171,21 +198,23 @@ _GELU_CUBIC = 0.044715
 
 
 class Softplus(Module):
-    """A smooth ReLU: x ↦ log(1 + e^(βx)) / β, and x itself where βx > 20, as in PyTorch.
+    """A smooth ReLU: x ↦ log(1 + e^(βx)) / β, and x itself where βx is above a threshold.
 
     Dugas et al., Incorporating second-order functional knowledge for better option pricing, 2000.
 
     Args:
-        beta: The sharpness β: not 0.
+        beta: The sharpness β: finite and not 0.
+        threshold: Where the two are so near to each other that x does.
     """
 
-    def __init__(self, beta: float = 1.0) -> None:
-        if not beta:
-            raise ValueError(f"Softplus: expected a beta that is not 0, got {beta}")
-        self.beta = float(beta)
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self.beta = check_number("Softplus", "beta", beta)
+        self.threshold = check_number("Softplus", "threshold", threshold)
+        if not self.beta:
+            raise ValueError("Softplus: expected beta not to be 0, got 0")
 
     def config(self) -> dict[str, Any]:
-        return {"beta": self.beta}
+        return {"beta": self.beta, "threshold": self.threshold}
 
     def forward(self, x: Array) -> Array:
         """log(1 + eᵇ) = max(b, 0) + log(1 + e^-|b|), with b = βx."""
@@ -195,17 +224,15 @@ class Softplus(Module):
         self.saved = b
         positive = library(x).maximum(b, constant(0, (), x))
         y = (positive + xp.log1p(xp.exp(-xp.abs(b)))) / self.beta
-        return library(x).where(b > _SOFTPLUS_THRESHOLD, x, y)
+        return library(x).where(b > self.threshold, x, y)
 
     def backward(self, grad_output: Array) -> Array:
-        """The derivative is σ(βx), and 1 where βx > 20."""
+        """The derivative is σ(βx), and 1 where βx is above the threshold."""
         b = saved(self)
         check_array(self, "grad_output", grad_output, b, b.shape)
         one = constant(1, (), b)
-        return grad_output * library(b).where(b > _SOFTPLUS_THRESHOLD, one, _sigmoid(b))
-
-
-_SOFTPLUS_THRESHOLD = 20
+        derivative = library(b).where(b > self.threshold, one, _sigmoid(b))
+        return _through(grad_output, derivative)
 
 
 class Identity(Module):
@@ -227,3 +254,14 @@ def _sigmoid(x: Array) -> Array:
     xp = namespace(x)
     small = xp.exp(-xp.abs(x))
     return library(x).where(x >= 0, constant(1, (), x), small) / (1 + small)
+
+
+def _between(x: Array, low: float, high: float) -> Array:
+    """`x`, and a bound where it is beyond one."""
+    above = library(x).maximum(x, constant(low, (), x))
+    return library(x).minimum(above, constant(high, (), x))
+
+
+def _through(x: Array, factor: Array) -> Array:
+    """x · factor, and 0 where the factor is 0."""
+    return selected(x, factor != 0) * factor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minidl.backend import Array, backend_of, dtype_name
+from minidl.backend import Array, backend_of, detached, dtype_name
 
 
 class Buffer:
@@ -18,7 +18,7 @@ class Buffer:
     __slots__ = ("value",)
 
     def __init__(self, value: Array) -> None:
-        self.value = value
+        self.value = detached(value)
 
     def __repr__(self) -> str:
         where = f"{dtype_name(self.value)} on {backend_of(self.value).name}"

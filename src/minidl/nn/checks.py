@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minidl.backend import Array, backend_of, device_of, dtype_name, namespace
+from minidl.backend import (
+    DTYPES,
+    Array,
+    Backend,
+    alike,
+    backend_of,
+    detached,
+    device_of,
+    dtype_name,
+    namespace,
+)
 
 
 def check_array(
@@ -28,20 +38,28 @@ def check_array(
         TypeError: for something that is no array, another library or another dtype.
         ValueError: for another device or another shape.
     """
-    try:
-        alike = type(x) is type(like) and x.dtype == like.dtype and x.device == like.device
-    except AttributeError:  # what JAX traces has no device
-        alike = False
-    if not alike:
+    if not alike(x, like):
         check_place(owner, argument, x, like)
         if x.dtype != like.dtype:
+            backend, expected, got = backend_of(like), dtype_name(like), dtype_name(x)
+            ways = _converted(argument, backend, expected)
+            if got in DTYPES:
+                ways += f", model.to(minidl.get_backend({backend.name!r}, {got!r})) a model"
             raise TypeError(
-                f"{owner}: expected {argument} of dtype {dtype_name(like)}, got {dtype_name(x)}"
+                f"{named(owner)}: expected {argument} of dtype {expected}, got {got}; {ways}"
             )
-    if shape is not None and x.shape != shape and not _fits(x.shape, shape):
+        if detached(x) is not x:
+            raise TypeError(
+                f"{named(owner)}: expected {argument} outside autograd, got an array that requires "
+                f"grad; {argument}.detach() is outside"
+            )
+    if shape is not None and (found := x.shape) != shape and not _fits(found, shape):
         sizes = ["…" if size is ... else str(size) for size in shape]
         expected = "(" + ", ".join(sizes) + ("," if len(sizes) == 1 else "") + ")"
-        raise ValueError(f"{owner}: expected {argument} of shape {expected}, got {tuple(x.shape)}")
+        raise ValueError(
+            f"{named(owner)}: expected {argument} of shape {expected}, got {tuple(x.shape)}"
+            f"{_reshaped(argument, tuple(x.shape), shape)}"
+        )
 
 
 _floating: dict[Any, bool] = {}
@@ -59,20 +77,28 @@ def check_floating(owner: object, argument: str, x: Array) -> None:
         floating = namespace(x).isdtype(x.dtype, "real floating")
         _floating[type(x), x.dtype] = floating
     except TypeError:
-        raise TypeError(
-            f"{owner}: expected {argument} to be an array, got {type(x).__name__}"
-        ) from None
+        raise _no_array(owner, argument, x, "") from None
     if not floating:
         raise TypeError(
-            f"{owner}: expected {argument} of a real floating dtype, got {dtype_name(x)}"
+            f"{named(owner)}: expected {argument} of a real floating dtype, got {dtype_name(x)}; "
+            f"{_converted(argument, backend_of(x), backend_of(x).dtype_name)}"
         )
 
 
 def saved(owner: Any) -> Any:
-    """What `owner.forward` saved for `backward`; `RuntimeError` if there was no forward."""
-    if owner.saved is None:
-        raise RuntimeError(f"{owner}.backward: expected a call of forward before, got none")
-    return owner.saved
+    """Take what `owner.forward` saved for `backward`.
+
+    Raises:
+        RuntimeError: if there is nothing: there was no forward, or its backward was before.
+    """
+    kept = owner.saved
+    if kept is None:
+        raise RuntimeError(
+            f"{named(owner)}.backward: expected a call of forward before, got none; each backward "
+            "needs a forward of its own, so use a module of its own for each place in a model"
+        )
+    owner.saved = None
+    return kept
 
 
 def check_place(owner: object, argument: str, x: Array, like: Array) -> None:
@@ -90,17 +116,46 @@ def check_place(owner: object, argument: str, x: Array, like: Array) -> None:
     try:
         same_library = namespace(x) is namespace(like)
     except TypeError:
-        raise TypeError(
-            f"{owner}: expected {argument} to be an array, got {type(x).__name__}"
-        ) from None
+        raise _no_array(owner, argument, x, repr(backend_of(like).name)) from None
     here, there = device_of(like), device_of(x)
     if not same_library or (here != there and here is not None and there is not None):
         wanted, given = backend_of(like).name, backend_of(x).name
         error = ValueError if same_library else TypeError
         raise error(
-            f"{owner}: expected {argument} on {wanted}, got it on {given}; "
+            f"{named(owner)}: expected {argument} on {wanted}, got it on {given}; "
             f"minidl.get_backend({wanted!r}).asarray(...) moves an array, model.to(...) a model"
         )
+
+
+def named(owner: object) -> str:
+    """How an error names what it is about: as it shows itself, or by its class if that is long."""
+    text = str(owner)
+    return text if len(text) <= 80 and "\n" not in text else type(owner).__name__
+
+
+def _no_array(owner: object, argument: str, x: object, backend: str) -> TypeError:
+    return TypeError(
+        f"{named(owner)}: expected {argument} to be an array, got {type(x).__name__}; "
+        f"minidl.get_backend({backend}).asarray({argument}) makes one of numbers"
+    )
+
+
+def _converted(argument: str, backend: Backend, dtype: str) -> str:
+    """How an array gets the dtype that it should have."""
+    return f"minidl.get_backend({backend.name!r}).asarray({argument}, {dtype!r}) converts the array"
+
+
+def _reshaped(argument: str, shape: tuple[int, ...], expected: Sequence[Any]) -> str:
+    """How an array of this shape gets the expected one by a dimension of size 1, if it can."""
+    expected = tuple(expected)
+    for like, way in (
+        ((*shape, 1), f"{argument}[..., None] has it"),
+        ((1, *shape), f"{argument}[None, ...] is a batch of one"),
+        (shape[:-1] if shape[-1:] == (1,) else None, f"{argument}[..., 0] has it"),
+    ):
+        if like is not None and (like == expected or _fits(like, expected)):
+            return f"; {way}"
+    return ""
 
 
 def _fits(shape: Sequence[int], expected: Sequence[Any]) -> bool:

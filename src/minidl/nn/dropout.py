@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, Backend, device_of, get_backend, namespace
+from minidl.backend import Array, Backend, device_of, get_backend, namespace, selected
 from minidl.nn.buffer import Buffer
 from minidl.nn.checks import check_array, check_floating, check_place, saved
 from minidl.nn.module import Module
+from minidl.nn.numbers import check_number
 
 
 class Dropout(Module):
@@ -40,9 +41,7 @@ class Dropout(Module):
         rng: np.random.Generator | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        if not 0 <= p < 1:
-            raise ValueError(f"Dropout: expected p of at least 0 and below 1, got {p}")
-        self.p = float(p)
+        self.p = check_number("Dropout", "p", p, "[0, 1)")
         start = np.random.default_rng(rng).integers(-(2**31), 2**31, dtype=np.int32)
         self.counter = Buffer(get_backend(backend).asarray(np.asarray(start)))
 
@@ -56,25 +55,28 @@ class Dropout(Module):
             self.saved = x, None
             return x
         self.counter.value += 1
-        mask = self._mask(x)
-        self.saved = x, mask
-        return x * mask
+        kept = self._kept(x)
+        self.saved = x, kept
+        return self._masked(x, kept)
 
     def backward(self, grad_output: Array) -> Array:
         """The gradient by x is masked as x was."""
-        x, mask = saved(self)
+        x, kept = saved(self)
         check_array(self, "grad_output", grad_output, x, x.shape)
-        return grad_output if mask is None else grad_output * mask
+        return grad_output if kept is None else self._masked(grad_output, kept)
 
-    def _mask(self, x: Array) -> Array:
-        """0 or 1 / (1 - p) for each element of `x`, by the hashes of its index and the counter."""
+    def _masked(self, x: Array, kept: Array) -> Array:
+        """What is dropped is absent, also where it is infinite or NaN."""
+        return selected(x, kept) * (1 / (1 - self.p))
+
+    def _kept(self, x: Array) -> Array:
+        """Whether each element of `x` is kept, by the hashes of its index and the counter."""
         xp = namespace(x)
         index = xp.arange(math.prod(x.shape), dtype=xp.int32, device=device_of(x))
         # With one dimension: NumPy warns of an overflow of integers that have none.
         key = _hash(xp.reshape(self.counter.value, (1,)))
         # The hashes are uniform over -2³¹ … 2³¹ - 1, so a share p of them is below this.
-        kept = _hash(index + key) >= int(self.p * 2**32) - 2**31
-        return xp.reshape(xp.astype(kept, x.dtype), x.shape) * (1 / (1 - self.p))
+        return xp.reshape(_hash(index + key) >= int(self.p * 2**32) - 2**31, x.shape)
 
 
 def _hash(x: Array) -> Array:

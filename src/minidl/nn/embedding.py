@@ -17,9 +17,11 @@ from minidl.backend import (
     library,
     matmul,
     namespace,
+    selected,
 )
 from minidl.nn.checks import check_array, check_place, saved
 from minidl.nn.module import Module
+from minidl.nn.numbers import check_count
 from minidl.nn.parameter import Parameter
 
 
@@ -53,14 +55,9 @@ class Embedding(Module):
         rng: np.random.Generator | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        if num_embeddings < 1 or features < 1:
-            raise ValueError(
-                "Embedding: expected num_embeddings and features of at least 1, "
-                f"got {num_embeddings} and {features}"
-            )
-        self.num_embeddings = num_embeddings
-        self.features = features
-        values = np.random.default_rng(rng).normal(size=(num_embeddings, features))
+        self.num_embeddings = check_count("Embedding", "num_embeddings", num_embeddings)
+        self.features = check_count("Embedding", "features", features)
+        values = np.random.default_rng(rng).normal(size=(self.num_embeddings, self.features))
         self.weights = Parameter(get_backend(backend).asarray(values), "weights")
         self.add_parameter(self.weights)
 
@@ -79,9 +76,7 @@ class Embedding(Module):
         indices = xp.astype(xp.reshape(x, (-1,)), rows.dtype)
         valid = (indices >= 0) & (indices < self.num_embeddings)
         y = xp.take(weights, library(x).where(valid, indices, constant(0, (), indices)), axis=0)
-        # No constant, which is found by its value: NaN is not equal to itself.
-        nan = xp.full((), math.nan, dtype=y.dtype, device=device_of(y))
-        y = library(x).where(valid[:, None], y, nan)
+        y = library(x).where(valid[:, None], y, constant(math.nan, (), y))
         y = xp.reshape(y, (*x.shape, self.features))
         self.saved = indices, rows, y
         return y
@@ -91,10 +86,21 @@ class Embedding(Module):
         self.accumulate(grad_output)
 
     def accumulate(self, grad_output: Array) -> None:
-        """Add each gradient to the row that its index names, as a product with a matrix of ones."""
+        """Add each gradient to the row that its index names, as a product with a matrix of ones.
+
+        What is not finite would spread over the table, as 0 · ∞: so the products are of the finite
+        gradients, and of how often a row gets +∞ and -∞, where NaN counts as both.
+        """
         indices, rows, y = saved(self)
         check_array(self, "grad_output", grad_output, y, y.shape)
-        xp = namespace(y)
+        xp, where = namespace(y), library(y).where
         one_hot = xp.astype(indices[:, None] == rows, y.dtype)
         flat = xp.reshape(grad_output, (indices.shape[0], self.features))
-        self.weights.grad += matmul(one_hot.T, flat)
+        finite = xp.isfinite(flat)
+        up, down = (xp.astype(~finite & ~other, y.dtype) for other in (flat < 0, flat > 0))
+        parts = xp.concat([selected(flat, finite), up, down], axis=1)
+        parts = xp.reshape(matmul(one_hot.T, parts), (self.num_embeddings, 3, self.features))
+        sums, up, down = (parts[:, part, :] for part in range(3))
+        inf, minus_inf, nan = (constant(value, (), y) for value in (math.inf, -math.inf, math.nan))
+        sums = where(up > 0, inf, where(down > 0, minus_inf, sums))
+        self.weights.grad += where((up > 0) & (down > 0), nan, sums)

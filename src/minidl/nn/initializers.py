@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minidl.nn.numbers import check_number
+
 Values: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Shape: TypeAlias = tuple[int, ...]
 Initializer: TypeAlias = Callable[[np.random.Generator, Shape], Values]
@@ -30,8 +32,7 @@ class Normal:
     std: float = 0.1
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.std) and self.std >= 0):
-            raise ValueError(f"Normal: expected a finite std of at least 0, got {self.std}")
+        check_number("Normal", "std", self.std, "[0, inf)")
 
     def __call__(self, rng: np.random.Generator, shape: Shape) -> Values:
         return rng.normal(0.0, self.std, shape)
@@ -48,8 +49,7 @@ class Constant:
     value: float
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.value):
-            raise ValueError(f"Constant: expected a finite value, got {self.value}")
+        check_number("Constant", "value", self.value)
 
     def __call__(self, rng: np.random.Generator, shape: Shape) -> Values:  # noqa: ARG002
         return np.full(shape, float(self.value))
@@ -65,6 +65,9 @@ class XavierUniform:
 
     gain: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_number(type(self).__name__, "gain", self.gain)
+
     def __call__(self, rng: np.random.Generator, shape: Shape) -> Values:
         return _uniform(rng, shape, self.gain * math.sqrt(2 / sum(_fans(shape))))
 
@@ -77,6 +80,9 @@ class XavierNormal:
     """
 
     gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number(type(self).__name__, "gain", self.gain)
 
     def __call__(self, rng: np.random.Generator, shape: Shape) -> Values:
         return _normal(rng, shape, self.gain * math.sqrt(2 / sum(_fans(shape))))
@@ -91,6 +97,9 @@ class KaimingUniform:
 
     gain: float = math.sqrt(2)
 
+    def __post_init__(self) -> None:
+        check_number(type(self).__name__, "gain", self.gain)
+
     def __call__(self, rng: np.random.Generator, shape: Shape) -> Values:
         return _uniform(rng, shape, self.gain / math.sqrt(_fans(shape)[0]))
 
@@ -103,6 +112,9 @@ class KaimingNormal:
     """
 
     gain: float = math.sqrt(2)
+
+    def __post_init__(self) -> None:
+        check_number(type(self).__name__, "gain", self.gain)
 
     def __call__(self, rng: np.random.Generator, shape: Shape) -> Values:
         return _normal(rng, shape, self.gain / math.sqrt(_fans(shape)[0]))
@@ -120,6 +132,9 @@ class Orthogonal:
     """
 
     gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number(type(self).__name__, "gain", self.gain)
 
     def __call__(self, rng: np.random.Generator, shape: Shape) -> Values:
         if len(shape) < 2:

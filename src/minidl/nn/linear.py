@@ -11,6 +11,7 @@ from minidl.backend import Array, Backend, constant, get_backend, matmul, namesp
 from minidl.nn.checks import check_array, saved
 from minidl.nn.initializers import Initializer, XavierUniform
 from minidl.nn.module import Module
+from minidl.nn.numbers import check_count, check_flag
 from minidl.nn.parameter import Parameter
 
 _count = itertools.count()
@@ -18,6 +19,8 @@ _count = itertools.count()
 
 class Linear(Module):
     """y = x · W + b, with W of shape `(in_features, out_features)` and b of `(out_features,)`.
+
+    Without a bias it is y = x · W.
 
     Input: `(…, in_features)`. Output: `(…, out_features)`, with the same leading dimensions: one
     for a batch, two for a batch of sequences, or none.
@@ -27,12 +30,13 @@ class Linear(Module):
         out_features: The number of columns of the output, at least 1.
         initializer: Gives the initial weights, then the initial bias. `Normal(0.1)` is the
             report's choice.
+        bias: Whether there is b.
         rng: A generator or a seed for the initial values; by default a fresh seed.
         backend: Where the parameters are made; by default on the default backend.
 
     Attributes:
         weights: The parameter W. Its name has a running number: `weights0`, `weights1`, …
-        bias: The parameter b, likewise `bias0`, `bias1`, …
+        bias: The parameter b, likewise `bias0`, `bias1`, …; None if there is none.
     """
 
     def __init__(
@@ -41,35 +45,38 @@ class Linear(Module):
         out_features: int,
         initializer: Initializer | None = None,
         *,
+        bias: bool = True,
         rng: np.random.Generator | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        if in_features < 1 or out_features < 1:
-            raise ValueError(
-                "Linear: expected in_features and out_features of at least 1, "
-                f"got {in_features} and {out_features}"
-            )
+        self.in_features = check_count("Linear", "in_features", in_features)
+        self.out_features = check_count("Linear", "out_features", out_features)
+        has_bias = check_flag("Linear", "bias", bias)
         initializer = initializer or XavierUniform()
         rng = np.random.default_rng(rng)
         backend = get_backend(backend)
         number = next(_count)
-        self.in_features = in_features
-        self.out_features = out_features
-        self.weights = Parameter(
-            backend.asarray(initializer(rng, (in_features, out_features))), f"weights{number}"
-        )
-        self.bias = Parameter(backend.asarray(initializer(rng, (out_features,))), f"bias{number}")
-        self.add_parameter([self.weights, self.bias])
+        values = initializer(rng, (self.in_features, self.out_features))
+        self.weights = Parameter(backend.asarray(values), f"weights{number}")
+        self.bias: Any = None  # no Parameter | None: nearly every layer has one
+        if has_bias:
+            values = initializer(rng, (self.out_features,))
+            self.bias = Parameter(backend.asarray(values), f"bias{number}")
+        self.add_parameter([p for p in (self.weights, self.bias) if p is not None])
 
     def config(self) -> dict[str, Any]:
-        return {"in_features": self.in_features, "out_features": self.out_features}
+        return {
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "bias": self.bias is not None,
+        }
 
     def forward(self, x: Array) -> Array:
         """Equation 8: y = x · W + b."""
-        weights, bias = self.weights.value, self.bias.value
+        weights, bias = self.weights.value, self.bias
         check_array(self, "x", x, weights, (..., self.in_features))
         self.saved = x
-        return matmul(x, weights) + bias
+        return matmul(x, weights) if bias is None else matmul(x, weights) + bias.value
 
     def backward(self, grad_output: Array) -> Array:
         """Equation 9, after equations 10 and 11 by `accumulate`."""
@@ -83,7 +90,8 @@ class Linear(Module):
         if x.ndim != 2:
             x, grad_output = _as_matrix(x), _as_matrix(grad_output)
         self.weights.grad += matmul(x.T, grad_output)
-        self.bias.grad += matmul(constant(1, x.shape[:1], x), grad_output)
+        if self.bias is not None:
+            self.bias.grad += matmul(constant(1, x.shape[:1], x), grad_output)
 
 
 def _as_matrix(x: Array) -> Array:

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from minidl.backend import Array, Backend, backend_of, dtype_name, get_backend, to_numpy
+from minidl.backend import Array, Backend, backend_of, detached, dtype_name, get_backend, to_numpy
 from minidl.nn.buffer import Buffer
+from minidl.nn.numbers import shortly
 from minidl.nn.parameter import Parameter
 
 
 class Module(ABC):
     """A differentiable function of one array, with parameters.
 
-    A subclass writes `forward` and `backward`, and calls `add_parameter` for what it learns.
+    A subclass writes `forward` and `backward`. It is what it holds as attributes: parameters,
+    buffers, modules, and lists, tuples and dicts of them. They are looked up when they are asked
+    for, so what replaces an attribute takes its place.
+
+    Each has a path in the model, made of the names of the attributes that lead to it and of the
+    numbers and keys in lists and dicts: `layers.0.weights`. What is held twice goes by the first
+    of its paths.
 
     Attributes:
         training: True in training, False in evaluation; set by `train` and `eval`.
-        saved: What `forward` keeps for `backward`; None before the first forward.
+        saved: What `forward` keeps for `backward`, which takes it; else None. It belongs to the
+            last forward alone, so no copy and no pickle has it.
     """
 
     training: bool = True
@@ -54,58 +62,81 @@ class Module(ABC):
         self.backward(grad_output)
 
     def __call__(self, x: Array) -> Array:
-        return self.forward(x)
+        return self.forward(detached(x))
 
     def add_parameter(self, parameter: Parameter | Iterable[Parameter]) -> None:
-        """Register a parameter of this module, or all those of a module that it holds.
+        """Register parameters that no attribute holds, by their own names.
+
+        Those that this module holds already, itself or in a module inside it, stay what they are.
 
         Raises:
             TypeError: for anything else.
-            ValueError: if a parameter is registered already.
         """
         added = (parameter,) if isinstance(parameter, Parameter) else tuple(parameter)
+        known = {id(part) for _, part in self._walk()}
         for one in added:
             if not isinstance(one, Parameter):
                 raise TypeError(
                     f"{type(self).__name__}.add_parameter: expected a Parameter or a list of "
                     f"them, got {type(one).__name__}"
                 )
-            if any(one is other for other in self._parameters):
-                raise ValueError(f"{type(self).__name__}.add_parameter: {one} is there already")
-            self._parameters = (*self._parameters, one)
+            if id(one) not in known:
+                known.add(id(one))
+                self._parameters = (*self._parameters, one)
 
-    def parameters(self) -> list[Parameter]:
-        """The parameters, those of inner modules included; empty for a module without any.
+    def _parts(self) -> Iterator[tuple[str, Part]]:
+        """What this module holds itself, by name, in the order of its attributes.
 
-        First those that were added, then those of inner modules that were not.
+        A name has dots where a list, tuple or dict holds the part. A parameter that was added, and
+        that no attribute holds, goes by its own name.
         """
-        found = {id(parameter): parameter for parameter in self._parameters}
-        for child in self.children().values():
-            for parameter in child.parameters():
-                found.setdefault(id(parameter), parameter)
+        for name, value in vars(self).items():
+            if name not in ("saved", "_parameters"):
+                yield from _opened(name, value)
+        for parameter in self._parameters:
+            yield parameter.name, parameter
+
+    def _walk(self) -> list[tuple[str, Part]]:
+        """This module and all that is inside it with their paths, each once: a module before what
+        it holds, in the order of `_parts`."""
+        found: dict[int, tuple[str, Part]] = {}
+
+        def visit(path: str, module: Module) -> None:
+            found[id(module)] = path, module
+            for name, part in module._parts():
+                if id(part) not in found:
+                    inner = f"{path}.{name}" if path else name
+                    if isinstance(part, Module):
+                        visit(inner, part)
+                    else:
+                        found[id(part)] = inner, part
+
+        visit("", self)
         return list(found.values())
 
+    def parameters(self) -> list[Parameter]:
+        """The parameters, those of inner modules included; empty for a module without any."""
+        return [part for _, part in self._walk() if isinstance(part, Parameter)]
+
+    def modules(self) -> list[Module]:
+        """This module and those inside it, each before its own inner ones."""
+        return [part for _, part in self._walk() if isinstance(part, Module)]
+
     def children(self) -> dict[str, Module]:
-        """The modules that this one holds as attributes, by name."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, Module)}
+        """The modules that this one holds itself, by name, such as `layers.0`."""
+        return {name: part for name, part in self._parts() if isinstance(part, Module)}
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:
-        """The parameters with their paths in the model, such as `0.weights`.
-
-        A path is made of the names of attributes; a parameter that no attribute holds goes by
-        its own name.
-        """
-        paths = {id(v): name for name, v in vars(self).items() if isinstance(v, Parameter)}
-        for name, child in self.children().items():
-            paths |= {id(p): f"{name}.{path}" for path, p in child.named_parameters()}
-        return [(paths.get(id(p), p.name), p) for p in self.parameters()]
+        """The parameters with their paths in the model, such as `0.weights`."""
+        return [(path, part) for path, part in self._walk() if isinstance(part, Parameter)]
 
     def named_buffers(self) -> list[tuple[str, Buffer]]:
         """The buffers with their paths in the model, such as `1.running_mean`."""
-        buffers = [(name, value) for name, value in vars(self).items() if isinstance(value, Buffer)]
-        for name, child in self.children().items():
-            buffers += [(f"{name}.{path}", buffer) for path, buffer in child.named_buffers()]
-        return buffers
+        return [(path, part) for path, part in self._walk() if isinstance(part, Buffer)]
+
+    def named_modules(self) -> list[tuple[str, Module]]:
+        """This module, whose path is empty, and those inside it with their paths."""
+        return [(path, part) for path, part in self._walk() if isinstance(part, Module)]
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of all parameters and buffers on the host, by their paths in the model.
@@ -113,7 +144,9 @@ class Module(ABC):
         Raises:
             ValueError: if two have the same path, as parameters without a name may.
         """
-        return {path: np.array(to_numpy(held.value)) for path, held in self._held().items()}
+        return {
+            path: np.array(to_numpy(held.value), order="C") for path, held in self._held().items()
+        }
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Set all parameters and buffers to values such as `state_dict` returns.
@@ -122,23 +155,24 @@ class Module(ABC):
         dtypes that it has. Gradients stay as they are.
 
         Raises:
-            ValueError: naming every path that is missing, that the model lacks, or whose shape
-                is another one. Then nothing has changed.
+            ValueError: naming paths that are missing, that the model lacks, or whose shape is
+                another one. Then nothing has changed.
             TypeError: for values that are no real numbers. Then nothing has changed.
         """
         held = self._held()
         shapes = {path: tuple(to_numpy(value).shape) for path, value in state.items()}
         wrong = [f"{path} is missing" for path in held if path not in shapes]
-        wrong += [f"{path} is not in the model" for path in shapes if path not in held]
+        wrong += [f"{path:.80} is not in the model" for path in shapes if path not in held]
         wrong += [
             f"{path} has shape {shapes[path]} and not {expected}"
             for path, one in held.items()
             if path in shapes and shapes[path] != (expected := tuple(one.value.shape))
         ]
         if wrong:
+            more = [f"and {len(wrong) - 5} more"] if len(wrong) > 5 else []
             raise ValueError(
                 f"{type(self).__name__}.load_state_dict: expected the paths and shapes of the "
-                f"model, got others: {'; '.join(wrong)}"
+                f"model, got others: {'; '.join(wrong[:5] + more)}"
             )
         values = {
             path: backend_of(one.value).asarray(state[path], dtype_name(one.value))
@@ -149,10 +183,7 @@ class Module(ABC):
 
     def _held(self) -> dict[str, Parameter | Buffer]:
         """The parameters and buffers by path."""
-        named: list[tuple[str, Parameter | Buffer]] = [
-            *self.named_parameters(),
-            *self.named_buffers(),
-        ]
+        named = [(path, part) for path, part in self._walk() if not isinstance(part, Module)]
         held = dict(named)
         if len(held) < len(named):
             paths = [path for path, _ in named]
@@ -162,11 +193,6 @@ class Module(ABC):
                 f"buffer, got {twice!r} twice; hold them as attributes, or name the parameters"
             )
         return held
-
-    def modules(self) -> list[Module]:
-        """This module and those inside it, each before its own inner ones."""
-        inner = [module for child in self.children().values() for module in child.modules()]
-        return [self, *inner]
 
     def config(self) -> dict[str, Any]:
         """The keyword arguments that make such a module again, initial values apart.
@@ -199,17 +225,32 @@ class Module(ABC):
         """Move parameters, gradients and buffers to a backend, in place; returns itself.
 
         A name keeps the dtypes; a `Backend` converts floating numbers to its own.
+
+        Raises:
+            TypeError: for a dtype that NumPy or the library there lacks. Then nothing has changed.
         """
 
         def moved(x: Array) -> Array:
             if isinstance(backend, Backend):
                 return backend.asarray(x)
-            return get_backend(backend, backend_of(x).dtype_name).asarray(x)
+            there = get_backend(backend, backend_of(x).dtype_name)
+            if there.name == backend_of(x).name:
+                return x
+            try:
+                return there.asarray(x, dtype_name(x))
+            except TypeError:
+                raise TypeError(
+                    f"{type(self).__name__}.to: expected dtypes that NumPy and {there.name} have, "
+                    f"got {dtype_name(x)}; convert the values to another before"
+                ) from None
 
-        for parameter in self.parameters():
-            parameter.value, parameter.grad = moved(parameter.value), moved(parameter.grad)
-        for _, buffer in self.named_buffers():
-            buffer.value = moved(buffer.value)
+        parameters, buffers = self.parameters(), [buffer for _, buffer in self.named_buffers()]
+        pairs = [(moved(value), moved(grad)) for value, grad in parameters]
+        values = [moved(buffer.value) for buffer in buffers]
+        for parameter, pair in zip(parameters, pairs, strict=True):
+            parameter.value, parameter.grad = pair
+        for buffer, value in zip(buffers, values, strict=True):
+            buffer.value = value
         self._forget()
         return self
 
@@ -218,20 +259,51 @@ class Module(ABC):
         for module in self.modules():
             module.saved = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: without what `forward` saved."""
+        return {name: value for name, value in vars(self).items() if name != "saved"}
+
     def __repr__(self) -> str:
-        children = self.children()
+        parts = list(self._parts())
+        described = [
+            f"{name or 'parameter'} {tuple(part.value.shape)}"
+            for name, part in parts
+            if isinstance(part, Parameter)
+        ]
+        children = [f"({name}): {part!r}" for name, part in parts if isinstance(part, Module)]
         if not children:
-            described = self._described(self._parameters) or [
+            described = described or [
                 f"{argument}={value!r}" for argument, value in self.config().items()
             ]
             return f"{type(self).__name__}({', '.join(described)})"
-        inner = {id(p) for child in children.values() for p in child.parameters()}
-        own = self._described(p for p in self._parameters if id(p) not in inner)
-        lines = own + [f"({name}): {child!r}" for name, child in children.items()]
-        body = "\n".join(lines).replace("\n", "\n  ")
+        body = "\n".join(described + children).replace("\n", "\n  ")
         count = sum(math.prod(p.value.shape) for p in self.parameters())
         return f"{type(self).__name__}(\n  {body}\n): {count} parameters"
 
-    @staticmethod
-    def _described(parameters: Iterable[Parameter]) -> list[str]:
-        return [f"{p.name or 'parameter'} {tuple(p.value.shape)}" for p in parameters]
+
+Part: TypeAlias = Parameter | Buffer | Module
+"""What a module is made of."""
+
+
+def check_module(owner: str, value: object) -> None:
+    """Raise `TypeError` unless `value` is a module."""
+    if isinstance(value, Module):
+        return
+    got = shortly(value)
+    if isinstance(value, type):
+        got = f"the class {value.__name__}; {value.__name__}(...) makes one"
+    elif isinstance(value, list | tuple):
+        got = f"a {type(value).__name__}; a * before it passes what is in it"
+    raise TypeError(f"{owner}: expected modules such as Linear(2, 3) or ReLU(), got {got}")
+
+
+def _opened(name: str, value: object) -> Iterator[tuple[str, Part]]:
+    """The parts in the value of an attribute, with their names."""
+    if isinstance(value, Part):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _opened(f"{name}.{index}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _opened(f"{name}.{key}", item)

@@ -63,6 +63,17 @@ def check_number(owner: object, argument: str, value: Any, interval: str = "(-in
     return number
 
 
+def check_flag(owner: object, argument: str, value: Any) -> bool:
+    """`value`, which must be True or False.
+
+    Raises:
+        TypeError: for anything else: the text "no" and None would count as one of them.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{owner}: expected {argument} to be True or False, got {shortly(value)}")
+    return value
+
+
 def shortly(value: object) -> str:
     """`repr(value)` of at most some 80 characters, for an error that shows what came."""
     text = " ".join(_short.repr(value).split())

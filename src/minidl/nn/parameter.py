@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minidl.backend import Array, backend_of, dtype_name, namespace, zeroed
+import numpy as np
+
+from minidl.backend import Array, backend_of, detached, dtype_name, namespace, zeroed
 from minidl.nn.checks import check_floating
 
 
@@ -24,7 +26,9 @@ class Parameter:
 
     def __init__(self, value: Array, name: str = "") -> None:
         check_floating("Parameter", "value", value)
-        self.value = value
+        if isinstance(value, np.generic):  # a scalar, which cannot be written to
+            value = np.asarray(value)
+        self.value = value = detached(value)
         self.grad = namespace(value).zeros_like(value)
         self.name = name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl.backend import Array
-from minidl.nn.module import Module
+from minidl.nn.module import Module, check_module
 
 
 class Residual(Module):
@@ -20,10 +20,8 @@ class Residual(Module):
     """
 
     def __init__(self, module: Module) -> None:
-        if not isinstance(module, Module):
-            raise TypeError(f"Residual: expected a module, got {type(module).__name__}")
+        check_module("Residual", module)
         self.module = module
-        self.add_parameter(module.parameters())
 
     def config(self) -> dict[str, Any]:
         return {"module": self.module}
@@ -32,7 +30,8 @@ class Residual(Module):
         y = self.module.forward(x)
         if y.shape != x.shape:
             raise ValueError(
-                f"Residual: expected module(x) of x's shape {tuple(x.shape)}, got {tuple(y.shape)}"
+                f"Residual: expected module(x) of x's shape {tuple(x.shape)}, got "
+                f"{tuple(y.shape)}; its last layer must give as many features as x has"
             )
         return x + y
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from minidl.backend import Array
-from minidl.nn.module import Module
+from minidl.nn.module import Module, Part, check_module
 
 
 class Sequential(Module):
@@ -18,16 +18,13 @@ class Sequential(Module):
 
     def __init__(self, *modules: Module) -> None:
         for module in modules:
-            if not isinstance(module, Module):
-                raise TypeError(f"Sequential: expected modules, got {type(module).__name__}")
+            check_module("Sequential", module)
         if len({id(module) for module in modules}) < len(modules):
             raise ValueError(
                 "Sequential: expected each module once, got one twice; its second forward would "
                 "overwrite what the first one saved for backward"
             )
         self._modules = modules
-        for module in modules:
-            self.add_parameter(module.parameters())
 
     def config(self) -> dict[str, Any]:
         return {"modules": list(self._modules)}
@@ -55,8 +52,10 @@ class Sequential(Module):
         for module in self._modules[:1]:
             module.accumulate(grad_output)
 
-    def children(self) -> dict[str, Module]:
-        return {str(index): module for index, module in enumerate(self._modules)}
+    def _parts(self) -> Iterator[tuple[str, Part]]:
+        """What it holds, its modules by their numbers alone."""
+        for name, part in super()._parts():
+            yield name.removeprefix("_modules."), part
 
     def __getitem__(self, index: int) -> Module:
         return self._modules[index]

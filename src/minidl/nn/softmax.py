@@ -7,13 +7,18 @@ from typing import Any
 from minidl.backend import Array, namespace
 from minidl.nn.checks import check_array, check_floating, saved
 from minidl.nn.module import Module
+from minidl.nn.numbers import check_count, shortly
 
 
 class _AlongAxis(Module):
     """What the two have in common."""
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+        # No library has arrays of more dimensions than NumPy: 64.
+        self.axis = check_count(type(self).__name__, "axis", axis, least=-64)
+        if self.axis > 63:
+            name = type(self).__name__
+            raise ValueError(f"{name}: expected axis to be at most 63, got {shortly(axis)}")
 
     def config(self) -> dict[str, Any]:
         return {"axis": self.axis}

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from minidl.backend import Array, namespace
+from minidl.nn.numbers import check_number
 from minidl.nn.parameter import Parameter
-from minidl.optim.base import Optimizer, State, check_number, scalar
+from minidl.optim.base import Optimizer, State, scalar
 
 
 class Adagrad(Optimizer):
@@ -37,11 +38,11 @@ class Adagrad(Optimizer):
         eps: float = 1e-10,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
-        self.lr_decay: Final = check_number(self, "lr_decay", lr_decay)
+        self.lr_decay: Final = check_number(self, "lr_decay", lr_decay, "[0, inf)")
         self.initial_accumulator_value: Final = check_number(
-            self, "initial_accumulator_value", initial_accumulator_value
+            self, "initial_accumulator_value", initial_accumulator_value, "[0, inf)"
         )
-        self.eps: Final = check_number(self, "eps", eps)
+        self.eps: Final = check_number(self, "eps", eps, "[0, inf)")
         super().__init__(parameters, learning_rate, weight_decay=weight_decay, no_decay=no_decay)
 
     def initial_state(self, theta: Array) -> State:

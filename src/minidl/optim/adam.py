@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from minidl.backend import Array, library, namespace, overwritten
+from minidl.nn.numbers import check_number, shortly
 from minidl.nn.parameter import Parameter
-from minidl.optim.base import Optimizer, State, check_number, scalar
+from minidl.optim.base import Optimizer, State, scalar
 
 
 class Adam(Optimizer):
@@ -41,12 +42,12 @@ class Adam(Optimizer):
         try:
             first, second = betas
         except (TypeError, ValueError):
-            raise ValueError(f"{self}: expected two betas, got {betas!r}") from None
+            raise ValueError(f"{self}: expected two betas, got {shortly(betas)}") from None
         self.betas: Final = (
-            check_number(self, "betas[0]", first, below=1),
-            check_number(self, "betas[1]", second, below=1),
+            check_number(self, "betas[0]", first, "[0, 1)"),
+            check_number(self, "betas[1]", second, "[0, 1)"),
         )
-        self.eps: Final = check_number(self, "eps", eps)
+        self.eps: Final = check_number(self, "eps", eps, "[0, inf)")
         self.amsgrad: Final = amsgrad
         super().__init__(parameters, learning_rate, weight_decay=weight_decay, no_decay=no_decay)
 

@@ -19,8 +19,9 @@ from minidl.backend import (
     to_numpy,
     zeroed,
 )
-from minidl.nn.module import Module
+from minidl.nn.numbers import check_number
 from minidl.nn.parameter import Parameter
+from minidl.optim.checks import check_parameters
 from minidl.optim.joined import Joined
 
 State: TypeAlias = dict[str, Array]
@@ -65,26 +66,18 @@ class Optimizer(ABC):
         weight_decay: float = 0.0,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
-        if isinstance(parameters, Module):
-            raise TypeError(
-                f"{self}: expected parameters, such as model.parameters(), "
-                f"got {type(parameters).__name__}"
-            )
-        parameters, no_decay = list(parameters), list(no_decay)
-        if not parameters:
-            raise ValueError(f"{self}: expected at least one parameter, got none")
-        if len({id(p) for p in parameters}) < len(parameters):
-            raise ValueError(f"{self}: expected each parameter once, got one twice")
+        parameters, no_decay = check_parameters(self, parameters), list(no_decay)
         for one in no_decay:
             if not any(one is parameter for parameter in parameters):
                 raise ValueError(f"{self}: expected no_decay to be some of parameters, got {one}")
         self.parameters = parameters
         self.learning_rate = learning_rate
-        self.weight_decay: Final = check_number(self, "weight_decay", weight_decay)
+        self.weight_decay: Final = check_number(self, "weight_decay", weight_decay, "[0, inf)")
         self._decaying = [not any(p is one for one in no_decay) for p in parameters]
-        self._values = Joined(parameters, "value")
-        self._gradients = Joined(parameters, "grad")
+        self._values = Joined(parameters, "value", str(self))
+        self._gradients = Joined(parameters, "grad", str(self))
         self._states: list[State] = []
+        self._settled: list[Array] | None = None  # for these values, as `Joined` gave them
         self._place: Array = None  # an array that lies where the state does
         self._settle()
 
@@ -96,7 +89,7 @@ class Optimizer(ABC):
     @learning_rate.setter
     def learning_rate(self, learning_rate: float) -> None:
         # a float, since a np.float64 would turn float32 into float64
-        self._learning_rate = check_number(self, "learning_rate", learning_rate)
+        self._learning_rate = check_number(self, "learning_rate", learning_rate, "[0, inf)")
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
@@ -157,6 +150,12 @@ class Optimizer(ABC):
             for theta, gradient, decay in zip(values, gradients, self._decays, strict=True)
         ]
         return [theta for theta, _ in pairs], [gradient for _, gradient in pairs]
+
+    def _release(self) -> None:
+        """Hold no array but the state, until the next step asks the parameters for theirs."""
+        self._values.release()
+        self._gradients.release()
+        self._settled = None
 
     def _settle(self) -> None:
         """Make the state and the weight decay lie where the values do."""
@@ -232,8 +231,11 @@ class Optimizer(ABC):
                 wrong.append(f"{name} of dtype {host.dtype}")
             elif host.shape != own[name].shape:
                 wrong.append(f"{name} of shape {host.shape} instead of {own[name].shape}")
-            elif name == "learning_rate" and not (np.isfinite(host) and host >= 0):
-                wrong.append(f"learning_rate {host}")
+            elif name == "learning_rate":
+                try:
+                    check_number(self, name, host, "[0, inf)")
+                except ValueError:
+                    wrong.append(f"learning_rate {host}")
         if wrong:
             raise ValueError(
                 f"{self}.load_state_dict: expected the state of a like optimizer, "
@@ -242,6 +244,10 @@ class Optimizer(ABC):
         self.learning_rate = float(given["learning_rate"])
         numbers = range(len(self.parameters))
         self._fill({name: [given[f"{i}.{name}"] for i in numbers] for name in self._states[0]})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy settles anew: on JAX the arrays that it was settled for may be gone."""
+        return vars(self) | {"_settled": None}
 
     def __str__(self) -> str:
         return type(self).__name__
@@ -262,18 +268,3 @@ def _goes_with(x: Array, other: Array) -> bool:
 def scalar(value: float, theta: Array) -> Array:
     """A new array of no dimensions, with the dtype and on the device of `theta`."""
     return namespace(theta).full((), value, dtype=theta.dtype, device=device_of(theta))
-
-
-def check_number(owner: object, argument: str, value: float, below: float = math.inf) -> float:
-    """`value` as a float; raise `ValueError` unless it is at least 0 and less than `below`."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number < below:
-        if below == math.inf:
-            wanted = f"a finite {argument} of at least 0"
-        else:
-            wanted = f"{argument} of at least 0 and less than {below:g}"
-        raise ValueError(f"{owner}: expected {wanted}, got {value!r}")
-    return number

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable
 
 from minidl.backend import Array, constant, library, namespace, overwritten
+from minidl.nn.numbers import check_number
 from minidl.nn.parameter import Parameter
+from minidl.optim.checks import check_parameters
 
 
 def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> Array:
@@ -14,7 +16,8 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> Array:
 
     The norm is that of all gradients as one vector, √(Σ g²). They are multiplied by
     max_norm / (norm + 1e-6) where that is less than 1, as in PyTorch. Where the norm is infinite or
-    not a number, nothing is raised: gradients become 0 or NaN.
+    not a number, nothing is raised: gradients become 0 or NaN. It is infinite for finite gradients
+    whose squares overflow, too: in float32 from 1.8e19 on. An infinite `max_norm` never scales.
 
     Nothing is read back, so it can be recorded. In `fit`, an optimizer does it:
 
@@ -30,11 +33,14 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> Array:
     Returns:
         The norm before, an array of no dimensions on the device.
     """
-    parameters = _checked("clip_grad_norm", parameters, "max_norm", max_norm)
+    parameters = check_parameters("clip_grad_norm", parameters)
+    max_norm = check_number("clip_grad_norm", "max_norm", max_norm, "[0, inf]")
     xp = namespace(parameters[0].grad)
     squares = [xp.sum(gradient * gradient) for _, gradient in parameters]
     norm = xp.sqrt(sum(squares[1:], squares[0]))
-    factor = library(norm).minimum(float(max_norm) / (norm + 1e-6), constant(1.0, (), norm))
+    if max_norm == math.inf:  # a factor of inf / norm is NaN where the norm overflows
+        return norm
+    factor = library(norm).minimum(max_norm / (norm + 1e-6), constant(1.0, (), norm))
     for parameter in parameters:
         parameter.grad *= factor
     return norm
@@ -49,26 +55,12 @@ def clip_grad_value(parameters: Iterable[Parameter], clip_value: float) -> None:
         parameters: Parameters, at least one.
         clip_value: At least 0.
     """
-    for parameter in _checked("clip_grad_value", parameters, "clip_value", clip_value):
+    clip_value = check_number("clip_grad_value", "clip_value", clip_value, "[0, inf]")
+    for parameter in check_parameters("clip_grad_value", parameters):
         gradient = parameter.grad
         lib = library(gradient)
-        low = constant(-float(clip_value), (), gradient)
-        high = constant(float(clip_value), (), gradient)
+        low = constant(-clip_value, (), gradient)
+        high = constant(clip_value, (), gradient)
         clipped = lib.minimum(lib.maximum(gradient, low), high)
         # in place, since it may be a view of an optimizer's vector
         parameter.grad = overwritten(gradient, clipped)
-
-
-def _checked(
-    owner: str, parameters: Iterable[Parameter], argument: str, value: float
-) -> list[Parameter]:
-    parameters = list(parameters)
-    if not parameters:
-        raise ValueError(f"{owner}: expected at least one parameter, got none")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not number >= 0:
-        raise ValueError(f"{owner}: expected {argument} of at least 0, got {value!r}")
-    return parameters

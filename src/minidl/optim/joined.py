@@ -22,9 +22,10 @@ class Joined:
     The parameters stay the truth: `gather` sees when one was given another array.
     """
 
-    def __init__(self, parameters: Sequence[Parameter], attribute: str) -> None:
+    def __init__(self, parameters: Sequence[Parameter], attribute: str, owner: str) -> None:
         self._parameters = parameters
         self._attribute = attribute
+        self._owner = owner
         self._shapes = [tuple(getattr(p, attribute).shape) for p in parameters]
         self._known: list[Array] = []
         self._joined: list[Array] = []
@@ -41,9 +42,14 @@ class Joined:
             for p, array, shape in zip(self._parameters, arrays, self._shapes, strict=True):
                 check_array(p, self._attribute, array, arrays[0], shape)
             self._known = self._joined = arrays
-            if is_writeable(arrays[0]):
+            # NumPy's operations make scalars of arrays without dimensions
+            if is_writeable(arrays[0]) or isinstance(arrays[0], np.generic):
                 self._make_views(arrays)
         return self._joined
+
+    def release(self) -> None:
+        """Hold no array until the next `gather`. Where there are views, that joins them anew."""
+        self._known = self._joined = []
 
     def _make_views(self, arrays: list[Array]) -> None:
         xp = namespace(arrays[0])
@@ -64,11 +70,31 @@ class Joined:
         self._joined = [view(array) for array in self._joined]
 
     def scatter(self, joined: list[Array]) -> None:
-        """Give the parameters what became of the result of `gather`."""
+        """Give the parameters what became of the result of `gather`.
+
+        Raises:
+            TypeError, ValueError: for None, another array where `gather` gave one that can be
+                written to, or one that does not go with it.
+        """
         if joined[0] is not self._joined[0]:
+            self._check(joined)
             for parameter, array in zip(self._parameters, joined, strict=True):
                 setattr(parameter, self._attribute, array)
             self._known = self._joined = joined
+
+    def _check(self, joined: list[Array]) -> None:
+        for theta, array in zip(self._joined, joined, strict=True):
+            if array is None:
+                raise TypeError(
+                    f"{self._owner}.update: expected it to return theta, got None; end it with "
+                    "`return theta`"
+                )
+            check_array(f"{self._owner}.update", "theta", array, theta, theta.shape)
+        if is_writeable(self._joined[0]):
+            raise ValueError(
+                f"{self._owner}.update: expected theta itself, changed in place, got a new array; "
+                "write `theta -= …` in place of `theta = theta - …`"
+            )
 
     def split(self, hosts: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """What belongs to a vector or to each array, on the host, as an array for each parameter.

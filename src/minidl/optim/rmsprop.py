@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from minidl.backend import Array, constant, library, namespace
+from minidl.nn.numbers import check_number
 from minidl.nn.parameter import Parameter
-from minidl.optim.base import Optimizer, State, check_number
+from minidl.optim.base import Optimizer, State
 
 
 class RMSprop(Optimizer):
@@ -24,7 +25,7 @@ class RMSprop(Optimizer):
         parameters, learning_rate, weight_decay, no_decay: As for `Optimizer`.
         alpha: How much of the mean square stays from step to step, at least 0 and less than 1.
         eps: What keeps the divisor from zero, at least 0.
-        momentum: How much of the velocity stays from step to step, at least 0.
+        momentum: How much of the velocity stays from step to step, from 0 to 1.
         centered: Whether to divide by the standard deviation.
     """
 
@@ -40,9 +41,9 @@ class RMSprop(Optimizer):
         centered: bool = False,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
-        self.alpha: Final = check_number(self, "alpha", alpha, below=1)
-        self.eps: Final = check_number(self, "eps", eps)
-        self.momentum: Final = check_number(self, "momentum", momentum)
+        self.alpha: Final = check_number(self, "alpha", alpha, "[0, 1)")
+        self.eps: Final = check_number(self, "eps", eps, "[0, inf)")
+        self.momentum: Final = check_number(self, "momentum", momentum, "[0, 1]")
         self.centered: Final = centered
         super().__init__(parameters, learning_rate, weight_decay=weight_decay, no_decay=no_decay)
 

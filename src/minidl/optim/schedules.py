@@ -23,7 +23,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from minidl.optim.base import Optimizer, check_number
+from minidl.nn.numbers import check_count, check_number, shortly
+from minidl.optim.base import Optimizer
+from minidl.optim.checks import check_callable, check_instance
 
 Factor: TypeAlias = Callable[[int], float]
 """From the number of an epoch, the factor of the first learning rate that holds in it."""
@@ -31,30 +33,36 @@ Factor: TypeAlias = Callable[[int], float]
 
 def constant(factor: float = 1 / 3, epochs: int = 5) -> Factor:
     """`factor` for so many epochs, and then 1."""
-    factor = check_number("constant", "factor", factor)
-    _check_epochs("constant", "epochs", epochs, 0)
+    factor = check_number("constant", "factor", factor, "[0, inf)")
+    epochs = check_count("constant", "epochs", epochs, least=0)
     return lambda epoch: factor if epoch < epochs else 1.0
 
 
 def linear(start: float = 1 / 3, end: float = 1.0, epochs: int = 5) -> Factor:
     """From `start` in the first epoch to `end` after so many epochs, on a straight line; then
     `end`."""
-    start, end = check_number("linear", "start", start), check_number("linear", "end", end)
-    _check_epochs("linear", "epochs", epochs, 1)
-    return lambda epoch: start + (end - start) * min(epoch, epochs) / epochs
+    start = check_number("linear", "start", start, "[0, inf)")
+    end = check_number("linear", "end", end, "[0, inf)")
+    epochs = check_count("linear", "epochs", epochs)
+
+    def factor(epoch: int) -> float:
+        passed = min(epoch, epochs) / epochs
+        return start * (1 - passed) + end * passed  # exactly `end` at the end, and never below 0
+
+    return factor
 
 
 def step_decay(epochs: int, gamma: float = 0.1) -> Factor:
     """Multiplied by `gamma` each time that so many epochs have passed."""
-    gamma = check_number("step_decay", "gamma", gamma)
-    _check_epochs("step_decay", "epochs", epochs, 1)
-    return lambda epoch: gamma ** (epoch // epochs)
+    gamma = check_number("step_decay", "gamma", gamma, "[0, inf)")
+    epochs = check_count("step_decay", "epochs", epochs)
+    return lambda epoch: _power(gamma, epoch // epochs)
 
 
 def exponential_decay(gamma: float) -> Factor:
     """Multiplied by `gamma` after each epoch."""
-    gamma = check_number("exponential_decay", "gamma", gamma)
-    return lambda epoch: gamma**epoch
+    gamma = check_number("exponential_decay", "gamma", gamma, "[0, inf)")
+    return lambda epoch: _power(gamma, epoch)
 
 
 def cosine_annealing(epochs: int, minimum: float = 0.0) -> Factor:
@@ -65,8 +73,8 @@ def cosine_annealing(epochs: int, minimum: float = 0.0) -> Factor:
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017.
     """
-    minimum = check_number("cosine_annealing", "minimum", minimum)
-    _check_epochs("cosine_annealing", "epochs", epochs, 1)
+    minimum = check_number("cosine_annealing", "minimum", minimum, "[0, inf)")
+    epochs = check_count("cosine_annealing", "epochs", epochs)
     return lambda epoch: minimum + (1 - minimum) * (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
@@ -79,7 +87,10 @@ def sequential(factors: Sequence[Factor], milestones: Sequence[int]) -> Factor:
         factors: The schedules. Each counts its epochs from its own beginning.
         milestones: The epochs with which the second and each later one begin, rising.
     """
-    factors, milestones = tuple(factors), tuple(milestones)
+    factors = tuple(factors)
+    milestones = tuple(check_count("sequential", "a milestone", one) for one in milestones)
+    for one in factors:
+        check_callable("sequential", "each schedule", one)
     if not factors or len(milestones) != len(factors) - 1:
         raise ValueError(
             "sequential: expected schedules and a milestone between each two, "
@@ -120,6 +131,8 @@ class Schedule:
     """
 
     def __init__(self, optimizer: Optimizer, factor: Factor) -> None:
+        check_instance(self, "optimizer", optimizer, Optimizer)
+        check_callable(self, "factor", factor)
         self.optimizer = optimizer
         self.factor = factor
         self.initial_rate = optimizer.learning_rate
@@ -136,7 +149,9 @@ class Schedule:
         self.step()
 
     def _apply(self) -> None:
-        self.optimizer.learning_rate = self.initial_rate * self.factor(self.epoch)
+        factor = self.factor(self.epoch)
+        factor = check_number(self, f"the factor of epoch {self.epoch}", factor, "[0, inf)")
+        self.optimizer.learning_rate = self.initial_rate * factor
 
     def state_dict(self) -> dict[str, Any]:
         """What it needs to go on later, of JSON's types; the function is not part of it."""
@@ -144,16 +159,21 @@ class Schedule:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was called, and set the learning rate of then."""
-        epoch, rate = int(state["epoch"]), float(state["initial_rate"])
+        owner = f"{self}.load_state_dict"
+        epoch = check_count(owner, "epoch", state["epoch"], least=0)
+        rate = check_number(owner, "initial_rate", state["initial_rate"], "[0, inf)")
         self.epoch, self.initial_rate = epoch, rate
         self._apply()
+
+    def __str__(self) -> str:
+        return type(self).__name__
 
 
 class _Losses(Protocol):
     """What `ReduceOnPlateau` reads of a `minidl.History`."""
 
     loss: list[float]
-    validation_error: list[float]
+    validation_loss: list[float]
 
 
 class ReduceOnPlateau:
@@ -161,22 +181,24 @@ class ReduceOnPlateau:
 
         minidl.fit(…, callbacks=[minidl.ReduceOnPlateau(optimizer)])
 
-    watches the validation error, or without validation data the loss. To watch something else,
-    pass `lambda history: plateau.step(history.loss[-1])` or its like.
+    watches the validation loss, or without validation data the loss. To watch something else,
+    pass `lambda history: plateau.step(history.metrics["error"][-1])` or its like.
 
-    A value is better if it is less than the best so far by the fraction `threshold` of that. The
-    numbers are those of PyTorch's ReduceLROnPlateau in its mode "min".
+    A value is better if it is less than the best so far by the fraction `threshold` of its size:
+    value < best - threshold · |best|. PyTorch's ReduceLROnPlateau has (1 - threshold) · best, which
+    is the same where values are positive, and takes worse values for better where they are not.
 
     Args:
         optimizer: The optimizer.
         factor: By what the learning rate is multiplied, less than 1.
         patience: How many epochs in a row may pass without a better value.
+        mode: `"min"`, or `"max"` for a value that should rise, such as an accuracy.
         threshold: By what fraction of the best so far a value must be less to be better.
         cooldown: How many epochs after a reduction are not counted.
         min_learning_rate: Below this it does not go.
 
     Attributes:
-        best: The best value so far; infinite before the first.
+        best: The best value so far; infinite before the first, and negative for `"max"`.
         bad_epochs: The epochs in a row without a better value.
     """
 
@@ -186,27 +208,31 @@ class ReduceOnPlateau:
         factor: float = 0.1,
         patience: int = 10,
         *,
+        mode: str = "min",
         threshold: float = 1e-4,
         cooldown: int = 0,
         min_learning_rate: float = 0.0,
     ) -> None:
-        name = type(self).__name__
+        check_instance(self, "optimizer", optimizer, Optimizer)
+        if mode not in ("min", "max"):
+            raise ValueError(f"{self}: expected mode 'min' or 'max', got {shortly(mode)}")
         self.optimizer = optimizer
-        self.factor = check_number(name, "factor", factor, below=1)
-        _check_epochs(name, "patience", patience, 0)
-        self.patience = patience
-        self.threshold = check_number(name, "threshold", threshold)
-        _check_epochs(name, "cooldown", cooldown, 0)
-        self.cooldown = cooldown
-        self.min_learning_rate = check_number(name, "min_learning_rate", min_learning_rate)
-        self.best = math.inf
+        self.factor = check_number(self, "factor", factor, "[0, 1)")
+        self.patience = check_count(self, "patience", patience, least=0)
+        self.mode = mode
+        self.threshold = check_number(self, "threshold", threshold, "[0, inf)")
+        self.cooldown = check_count(self, "cooldown", cooldown, least=0)
+        self.min_learning_rate = check_number(
+            self, "min_learning_rate", min_learning_rate, "[0, inf)"
+        )
+        self.best = math.inf if mode == "min" else -math.inf
         self.bad_epochs = 0
         self._cooling = 0
 
     def step(self, value: float) -> None:
         """An epoch has passed, after which the value was this one."""
         value = float(value)
-        if value < self.best * (1 - self.threshold):
+        if self._is_better(value):
             self.best = value
             self.bad_epochs = 0
         else:
@@ -219,6 +245,10 @@ class ReduceOnPlateau:
             self._cooling = self.cooldown
             self.bad_epochs = 0
 
+    def _is_better(self, value: float) -> bool:
+        margin = self.threshold * abs(self.best) if math.isfinite(self.best) else 0.0
+        return value < self.best - margin if self.mode == "min" else value > self.best + margin
+
     def _reduce(self) -> None:
         rate = self.optimizer.learning_rate
         reduced = max(rate * self.factor, self.min_learning_rate)
@@ -226,8 +256,13 @@ class ReduceOnPlateau:
             self.optimizer.learning_rate = reduced
 
     def __call__(self, history: _Losses) -> None:
-        """`step`, as a callback of `fit`."""
-        self.step((history.validation_error or history.loss)[-1])
+        """`step` with the loss, as a callback of `fit`."""
+        if self.mode == "max":
+            raise ValueError(
+                f"{self}: expected mode 'min' for a loss, got 'max'; as the callback pass "
+                "lambda history: plateau.step(history.metrics[name][-1])"
+            )
+        self.step((history.validation_loss or history.loss)[-1])
 
     def state_dict(self) -> dict[str, Any]:
         """What it needs to go on later, of JSON's types; the optimizer keeps the learning rate."""
@@ -235,12 +270,19 @@ class ReduceOnPlateau:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was called."""
-        best, bad, cooling = float(state["best"]), int(state["bad_epochs"]), int(state["cooling"])
+        owner = f"{self}.load_state_dict"
+        best = check_number(owner, "best", state["best"], "[-inf, inf]")
+        bad = check_count(owner, "bad_epochs", state["bad_epochs"], least=0)
+        cooling = check_count(owner, "cooling", state["cooling"], least=0)
         self.best, self.bad_epochs, self._cooling = best, bad, cooling
 
+    def __str__(self) -> str:
+        return type(self).__name__
 
-def _check_epochs(owner: str, argument: str, number: int, least: int) -> None:
-    if not isinstance(number, int) or number < least:
-        raise ValueError(
-            f"{owner}: expected {argument} to be an int of at least {least}, got {number!r}"
-        )
+
+def _power(base: float, exponent: int) -> float:
+    """Infinite where Python would raise an error that names nothing."""
+    try:
+        return base**exponent
+    except OverflowError:
+        return math.inf

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from minidl.backend import Array, namespace
+from minidl.nn.numbers import check_number
 from minidl.nn.parameter import Parameter
-from minidl.optim.base import Optimizer, State, check_number, scalar
+from minidl.optim.base import Optimizer, State, scalar
 
 
 class SGD(Optimizer):
@@ -19,8 +20,8 @@ class SGD(Optimizer):
 
     Args:
         parameters, learning_rate, weight_decay, no_decay: As for `Optimizer`.
-        momentum: How much of the velocity stays from step to step, at least 0.
-        dampening: By how much the gradient counts less in the velocity, at least 0.
+        momentum: How much of the velocity stays from step to step, from 0 to 1.
+        dampening: By how much the gradient counts less in the velocity, from 0 to 1.
         nesterov: Whether to look ahead along the velocity, which needs momentum and no dampening.
     """
 
@@ -35,13 +36,13 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
-        self.momentum: Final = check_number(self, "momentum", momentum)
-        self.dampening: Final = check_number(self, "dampening", dampening)
+        self.momentum: Final = check_number(self, "momentum", momentum, "[0, 1]")
+        self.dampening: Final = check_number(self, "dampening", dampening, "[0, 1]")
         self.nesterov: Final = nesterov
-        if nesterov and (not momentum or dampening):
+        if nesterov and (not self.momentum or self.dampening):
             raise ValueError(
                 "SGD: expected momentum above 0 and dampening 0 with nesterov, "
-                f"got {momentum} and {dampening}"
+                f"got {self.momentum} and {self.dampening}"
             )
         super().__init__(parameters, learning_rate, weight_decay=weight_decay, no_decay=no_decay)
 

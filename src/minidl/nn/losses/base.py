@@ -6,8 +6,9 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any
 
-from minidl.backend import Array, constant, library, namespace
+from minidl.backend import Array, constant, detached, library, namespace
 from minidl.nn.checks import check_array
+from minidl.nn.numbers import shortly
 
 
 class Loss(ABC):
@@ -18,19 +19,21 @@ class Loss(ABC):
     Args:
         reduction: `"sum"`, the default of all losses as of the report's, for Σ w · l; `"mean"` for
             the weighted mean Σ w · l / Σ w. Each l is the loss of one element, or of one sample
-            for `CrossEntropy`, and w is the weight of its sample, 1 where none are given.
+            for `CrossEntropy`, and w is its weight, 1 where none are given. What has the weight 0
+            is absent: its loss and its gradient are 0, even if it is infinite or NaN.
 
     Attributes:
-        saved: What `forward` keeps for `backward`; None before the first forward.
+        saved: What `forward` keeps for `backward`, which takes it; else None. No copy has it.
     """
 
     reduction: str = "sum"
     saved: Any = None
 
     def __init__(self, reduction: str = "sum") -> None:
-        if reduction not in ("sum", "mean"):
+        if not isinstance(reduction, str) or reduction not in ("sum", "mean"):
             raise ValueError(
-                f"{type(self).__name__}: expected reduction 'sum' or 'mean', got {reduction!r}"
+                f"{type(self).__name__}: expected reduction 'sum' or 'mean', "
+                f"got {shortly(reduction)}"
             )
         self.reduction = reduction
 
@@ -41,8 +44,9 @@ class Loss(ABC):
         Args:
             output: What the model returned.
             target: What it should have returned.
-            weights: How much each sample counts, of the output's dtype and of shape `(batch,)`
-                (for `CrossEntropy` all dimensions but the classes). Weights that add up to 0 have
+            weights: How much each sample counts, of the output's dtype and of shape `(batch,)`;
+                or each part of a sample, of any shape with which that of the losses begins (the
+                output's, for `CrossEntropy` without the classes). Weights that add up to 0 have
                 no mean: it is NaN, and the gradient 0.
         """
 
@@ -51,14 +55,32 @@ class Loss(ABC):
         """The gradient of the last loss by its output, of the output's shape."""
 
     def __call__(self, output: Array, target: Array, weights: Array | None = None) -> Array:
+        output, target = detached(output), detached(target)
         if weights is None:
             return self.forward(output, target)
-        return self.forward(output, target, weights)
+        return self.forward(output, target, detached(weights))
 
-    def _reduced(self, losses: Array, weights: Array | None) -> tuple[Array, Array | float | None]:
+    def _spread(self, weights: Array, like: Array, shape: tuple[int, ...]) -> Array:
+        """The weights of losses of this shape, checked."""
+        check_array(self, "weights", weights, like, shape[: getattr(weights, "ndim", 0)])
+        xp = namespace(weights)
+        weights = xp.reshape(weights, (*weights.shape, *(1,) * (len(shape) - weights.ndim)))
+        return xp.broadcast_to(weights, shape)
+
+    def _present(self, weights: Array, output: Array, target: Array) -> tuple[Array, Array, Array]:
+        """The weights of elements, and output and target with 0 where the weight is 0."""
+        weights = self._spread(weights, output, output.shape)
+        where, zero = library(output).where, constant(0, (), output)
+        absent = weights == zero
+        return weights, where(absent, zero, output), where(absent, zero, target)
+
+    def _reduced(
+        self, losses: Array, weights: Array | None = None, counts: Array | None = None
+    ) -> tuple[Array, Array | float | None]:
         """The loss, from the losses of the elements, and the scale of their gradients.
 
-        The scale is a number or an array that broadcasts against the losses; None stands for 1.
+        The scale is a number or an array of the losses' shape; None stands for 1. The mean is by
+        the sum of `counts`, which are the weights if they are not given.
         """
         xp = namespace(losses)
         if weights is None:
@@ -67,24 +89,21 @@ class Loss(ABC):
                 return total, None
             count = max(1, math.prod(losses.shape))
             return total / count, 1 / count
-        check_array(self, "weights", weights, losses, losses.shape[:1])
-        weights = xp.reshape(weights, (*weights.shape, *(1,) * (losses.ndim - weights.ndim)))
-        return self._weighted(losses, weights, xp.broadcast_to(weights, losses.shape))
-
-    def _weighted(self, losses: Array, weights: Array, counts: Array) -> tuple[Array, Array]:
-        """Likewise, from weights that broadcast, and the terms of the mean's denominator."""
-        xp = namespace(losses)
         if self.reduction == "sum":
             return xp.sum(losses * weights), weights
-        where, total = library(losses).where, xp.sum(counts)
-        zero, one = constant(0, (), losses), constant(1, (), losses)
+        where, total = library(losses).where, xp.sum(weights if counts is None else counts)
+        zero, one, nan = (constant(value, (), losses) for value in (0, 1, math.nan))
         nothing = total == zero
-        scale = weights / where(nothing, one, total)  # 0 / 0 would warn
-        return where(nothing, zero * math.nan, xp.sum(losses * scale)), scale
+        scale = where(nothing, zero, weights) / where(nothing, one, total)  # 0 / 0 would warn
+        return where(nothing, nan, xp.sum(losses * scale)), scale
 
     def _scaled(self, gradient: Array, scale: Array | float | None) -> Array:
         """The gradient of the loss from that of the elements' losses."""
         return gradient if scale is None else gradient * scale
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: without what `forward` saved."""
+        return {name: value for name, value in vars(self).items() if name != "saved"}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(reduction={self.reduction!r})"

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numpy as np
-
-from minidl.backend import Array, constant, device_key, device_of, library, namespace, to_numpy
+from minidl.backend import (
+    Array,
+    backend_of,
+    constant,
+    device_of,
+    dtype_name,
+    library,
+    namespace,
+)
 from minidl.nn.checks import check_array, check_floating, check_place, saved
 from minidl.nn.losses.base import Loss
+from minidl.nn.losses.placed import Placed
+from minidl.nn.numbers import check_count, check_number
 
 
 class CrossEntropy(Loss):
@@ -23,15 +30,15 @@ class CrossEntropy(Loss):
     Output: logits, of shape `(…, classes)`; -inf excludes a class. Target: class indices of any
     integer dtype, of shape `(…)`, or probabilities, of the output's shape and dtype. An index
     that is no class and not ignored cannot be seen without reading it back from the device: it
-    makes the loss NaN.
+    makes the loss NaN. A sample with no q but 0 is absent, as one of the weight 0.
 
     Label smoothing: Szegedy et al., Rethinking the Inception architecture, 2016, section 7.
 
     Args:
         reduction: `"sum"`, or `"mean"`.
         label_smoothing: The share ε of a target that is spread evenly over all classes, in [0, 1].
-        class_weights: How much each class counts, finite and not negative, of shape `(classes,)`:
-            a list or an array of any backend.
+        class_weights: How much each class counts, finite numbers of shape `(classes,)`: a list or
+            an array of any backend.
         ignore_index: The class index of samples that do not count.
     """
 
@@ -44,44 +51,58 @@ class CrossEntropy(Loss):
         ignore_index: int = -100,
     ) -> None:
         super().__init__(reduction)
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(
-                f"CrossEntropy: expected label_smoothing in [0, 1], got {label_smoothing}"
-            )
-        self.label_smoothing = float(label_smoothing)
-        self.class_weights = None if class_weights is None else _checked(class_weights)
-        self.ignore_index = int(ignore_index)
-        self._placed: dict[Any, Array] = {}
+        owner = "CrossEntropy"
+        self.label_smoothing = check_number(owner, "label_smoothing", label_smoothing, "[0, 1]")
+        self.ignore_index = check_count(owner, "ignore_index", ignore_index, -(2**31))
+        self.class_weights = None
+        if class_weights is not None:
+            self.class_weights = Placed(owner, "class_weights", class_weights)
+            if len(self.class_weights.shape) != 1:
+                raise ValueError(
+                    "CrossEntropy: expected class_weights of shape (classes,), "
+                    f"got {self.class_weights.shape}"
+                )
 
     def forward(self, output: Array, target: Array, weights: Array | None = None) -> Array:
         """Σ l, with l = -Σ q · log p for each sample."""
         check_floating(self, "output", output)
-        classes, samples = self._classes(output), output.shape[:-1]
+        classes, samples = output.shape[-1] if output.ndim else 0, output.shape[:-1]
+        if not classes:
+            raise ValueError(
+                f"{self}: expected output of shape (…, classes), got {tuple(output.shape)}"
+            )
+        xp, where, zero = namespace(output), library(output).where, constant(0, (), output)
         if weights is None:
             weights = constant(1, samples, output)
-        check_array(self, "weights", weights, output, samples)
-        check_place(self, "target", target, output)
-        xp, class_weights = namespace(output), self._class_weights(output)
-        if xp.isdtype(target.dtype, "integral"):
-            check_array(self, "target", target, target, samples)
-            target, counted = self._one_hot(target, output)
-            counts = weights = weights * counted
+        else:
+            weights = self._spread(weights, output, samples)
+        indices = self._are_indices(target, output)
+        class_weights = None
+        if self.class_weights is not None:
+            class_weights = self.class_weights.beside(self, output)
+        if indices:
+            target, weights = self._one_hot(target, output, weights)
+            counts = weights
             if class_weights is not None:
                 counts = weights * xp.sum(target * class_weights, axis=-1)
         else:
-            check_array(self, "target", target, output, output.shape)
+            target = where(xp.expand_dims(weights == zero, axis=-1), zero, target)
             counts = weights
 
         q = (1 - self.label_smoothing) * target + self.label_smoothing / classes
         if class_weights is not None:
-            q = q * class_weights
+            q = where(class_weights == zero, zero, q) * class_weights
+        present = weights != zero
+        if class_weights is not None or not indices:  # else some q is not 0
+            present = present & xp.any(q != zero, axis=-1)
+        # What is absent must not reach the exponentials: 0 · NaN is NaN.
+        output = where(xp.expand_dims(present, axis=-1), output, zero)
         shifted = output - xp.max(output, axis=-1, keepdims=True)  # exp cannot overflow
         exponentials = xp.exp(shifted)
         total = xp.sum(exponentials, axis=-1, keepdims=True)
-        zero = constant(0, (), output)
-        log_p = library(output).where(q == zero, zero, shifted - xp.log(total))  # no 0 · -inf
+        log_p = where(q == zero, zero, shifted - xp.log(total))  # no 0 · -inf
         losses = -xp.sum(q * log_p, axis=-1)
-        loss, scale = self._weighted(losses, weights, counts)
+        loss, scale = self._reduced(losses, weights, counts)
         self.saved = exponentials / total, q, scale
         return loss
 
@@ -91,87 +112,96 @@ class CrossEntropy(Loss):
         xp = namespace(p)
         return (p * xp.sum(q, axis=-1, keepdims=True) - q) * xp.expand_dims(scale, axis=-1)
 
-    def _one_hot(self, target: Array, output: Array) -> tuple[Array, Array]:
-        """Class indices as probabilities, and what each counts: 1, ignored 0, and NaN no class."""
+    def _one_hot(self, target: Array, output: Array, weights: Array) -> tuple[Array, Array]:
+        """Class indices as probabilities, and the weights: ignored 0, and NaN for no class."""
         xp, where = namespace(output), library(output).where
         numbers = xp.arange(output.shape[-1], device=device_of(output))
         index = xp.astype(target, numbers.dtype, copy=False)
         is_class = xp.expand_dims(index, axis=-1) == numbers
-        zero, one = constant(0, (), output), constant(1, (), output)
-        known = where(xp.any(is_class, axis=-1), one, zero * math.nan)
-        return xp.astype(is_class, output.dtype), where(index == self.ignore_index, zero, known)
+        zero, nan = constant(0, (), output), constant(math.nan, (), output)
+        ignored = (index == self.ignore_index) | (weights == zero)
+        known = xp.any(is_class, axis=-1) | ignored
+        weights = where(ignored, zero, where(known, weights, nan))
+        return xp.astype(is_class, output.dtype), weights
 
-    def _classes(self, output: Array) -> int:
-        """The number of classes, checked."""
-        classes = output.shape[-1] if output.ndim else 0
-        expected = classes if self.class_weights is None else len(self.class_weights)
-        if not classes or classes != expected:
-            raise ValueError(
-                f"{self}: expected output of shape (…, {expected or 'classes'}), "
-                f"got {tuple(output.shape)}"
+    def _are_indices(self, target: Array, output: Array) -> bool:
+        """Whether the target is class indices, and not probabilities; raise if it is neither."""
+        check_place(self, "target", target, output)
+        samples = output.shape[:-1]
+        if namespace(output).isdtype(target.dtype, "integral"):
+            if target.shape == output.shape:
+                raise TypeError(
+                    f"{self}: expected target of class indices of shape {tuple(samples)} or of "
+                    f"probabilities of dtype {dtype_name(output)}, got {dtype_name(target)} of "
+                    f"shape {tuple(target.shape)}; {_converted(target, dtype_name(output))}"
+                )
+            check_array(self, "target", target, target, samples)
+            return True
+        if target.shape in (samples, (*samples, 1)) and target.shape != output.shape:
+            raise TypeError(
+                f"{self}: expected target of class indices, of an integer dtype and of shape "
+                f"{tuple(samples)}, got {dtype_name(target)} of shape {tuple(target.shape)}; "
+                f"{_converted(target, 'int64')}"
             )
-        return int(classes)
-
-    def _class_weights(self, output: Array) -> Array | None:
-        """The class weights where the output lies, copied there once."""
-        if self.class_weights is None:
-            return None
-        device = device_key(output)
-        key = (type(output), output.dtype, device)
-        placed = self._placed.get(key)
-        if placed is None:
-            placed = namespace(output).asarray(
-                self.class_weights, dtype=output.dtype, device=device_of(output)
-            )
-            if device is not None:  # what JAX makes in a trace ends with the trace
-                self._placed[key] = placed
-        return placed
+        check_array(self, "target", target, output, output.shape)
+        return False
 
     def __repr__(self) -> str:
         return f"CrossEntropy(reduction={self.reduction!r}, label_smoothing={self.label_smoothing})"
 
 
 class BCEWithLogits(Loss):
-    """The binary cross-entropy -t · log p - (1 - t) · log(1 - p), p = σ(x), for each output x.
+    """The binary cross-entropy -w · t · log p - (1 - t) · log(1 - p), p = σ(x), for each output x.
 
-    It is max(x, 0) - x · t + log(1 + exp(-|x|)), in which nothing overflows. Here any number of
-    an output's elements can be true at once, where `CrossEntropy` has one true class.
+    It is d · |x| + (w · t + 1 - t) · log(1 + exp(-|x|)), in which nothing overflows, where d is
+    what the sign of x denies: 1 - t if x ≥ 0, and else w · t. Here any number of an output's
+    elements can be true at once, where `CrossEntropy` has one true class.
 
     Output: logits, of any shape. Target: probabilities in [0, 1] (which is not checked), of the
     same shape and dtype.
 
     Args:
         reduction: `"sum"`, or `"mean"` to divide by the number of elements.
+        pos_weight: The weight w of what is true, 1 if it is not given; finite: a number, or a list
+            or an array of any backend, of a shape with which that of the output ends, such as
+            `(outputs,)`.
     """
 
+    def __init__(self, reduction: str = "sum", *, pos_weight: Array | None = None) -> None:
+        super().__init__(reduction)
+        self.pos_weight = None
+        if pos_weight is not None:
+            self.pos_weight = Placed("BCEWithLogits", "pos_weight", pos_weight)
+
     def forward(self, output: Array, target: Array, weights: Array | None = None) -> Array:
-        """Σ max(x, 0) - x · t + log(1 + exp(-|x|))."""
+        """Σ d · |x| + (w · t + 1 - t) · log(1 + exp(-|x|))."""
         check_floating(self, "output", output)
         check_array(self, "target", target, output, output.shape)
-        xp = namespace(output)
-        tail = xp.exp(-xp.abs(output))
-        positive = library(output).maximum(output, constant(0, (), output))
-        loss, scale = self._reduced(positive - output * target + xp.log1p(tail), weights)
-        self.saved = output, target, tail, scale
+        if weights is not None:
+            weights, output, target = self._present(weights, output, target)
+        xp, where = namespace(output), library(output).where
+        zero, one = constant(0, (), output), constant(1, (), output)
+        true, false, both = target, one - target, one
+        if self.pos_weight is not None:
+            true = true * self.pos_weight.beside(self, output)
+            both = true + false
+            output = where((true == zero) & (false == zero), zero, output)  # absent
+        positive, size = output >= zero, xp.abs(output)
+        denied = where(positive, false, true)
+        tail = xp.exp(-size)
+        losses = where(denied == zero, zero, size) * denied + both * xp.log1p(tail)  # no 0 · inf
+        loss, scale = self._reduced(losses, weights)
+        self.saved = positive, true, both, tail, scale
         return loss
 
     def backward(self) -> Array:
-        """σ(x) - t."""
-        output, target, tail, scale = saved(self)
-        zero, one = constant(0, (), output), constant(1, (), output)
-        sigmoid = library(output).where(output >= zero, one, tail) / (one + tail)
-        return self._scaled(sigmoid - target, scale)
+        """(w · t + 1 - t) · σ(x) - w · t; without w, σ(x) - t."""
+        positive, true, both, tail, scale = saved(self)
+        one = constant(1, (), tail)
+        sigmoid = library(tail).where(positive, one, tail) / (one + tail)
+        return self._scaled(both * sigmoid - true, scale)
 
 
-def _checked(class_weights: Array) -> tuple[float, ...]:
-    host = to_numpy(class_weights)
-    if host.ndim != 1 or host.dtype.kind not in "fiu":
-        raise ValueError(
-            "CrossEntropy: expected class_weights of shape (classes,), "
-            f"got {host.dtype} of shape {host.shape}"
-        )
-    if not np.all(np.isfinite(host) & (host >= 0)):
-        raise ValueError(
-            f"CrossEntropy: expected finite class_weights of at least 0, got {host.tolist()}"
-        )
-    return tuple(float(weight) for weight in host)
+def _converted(x: Array, dtype: str) -> str:
+    """How a target gets another dtype on any backend."""
+    return f"minidl.get_backend({backend_of(x).name!r}).asarray(target, {dtype!r}) converts it"

@@ -5,11 +5,10 @@ Output and target are arrays of the same shape, any shape; nothing is broadcast.
 
 from __future__ import annotations
 
-import math
-
 from minidl.backend import Array, constant, library, namespace
 from minidl.nn.checks import check_array, check_floating, saved
 from minidl.nn.losses.base import Loss
+from minidl.nn.numbers import check_number
 
 
 class MSE(Loss):
@@ -25,6 +24,8 @@ class MSE(Loss):
         """Equation 2: Σ (output - target)²."""
         check_floating(self, "output", output)
         check_array(self, "target", target, output, output.shape)
+        if weights is not None:
+            weights, output, target = self._present(weights, output, target)
         difference = output - target
         loss, scale = self._reduced(difference * difference, weights)
         self.saved = difference, scale
@@ -49,6 +50,8 @@ class L1(Loss):
         """Σ |output - target|."""
         check_floating(self, "output", output)
         check_array(self, "target", target, output, output.shape)
+        if weights is not None:
+            weights, output, target = self._present(weights, output, target)
         difference = output - target
         loss, scale = self._reduced(namespace(output).abs(difference), weights)
         self.saved = difference, scale
@@ -80,14 +83,14 @@ class Huber(Loss):
 
     def __init__(self, reduction: str = "sum", *, delta: float = 1.0) -> None:
         super().__init__(reduction)
-        if not (math.isfinite(delta) and delta > 0):
-            raise ValueError(f"Huber: expected a finite delta above 0, got {delta}")
-        self.delta = float(delta)
+        self.delta = check_number("Huber", "delta", delta, "(0, inf)")
 
     def forward(self, output: Array, target: Array, weights: Array | None = None) -> Array:
         """Σ c · (d - ½ c)."""
         check_floating(self, "output", output)
         check_array(self, "target", target, output, output.shape)
+        if weights is not None:
+            weights, output, target = self._present(weights, output, target)
         difference = output - target
         low, high = (constant(bound, (), output) for bound in (-self.delta, self.delta))
         xp = library(output)
