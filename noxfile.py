@@ -96,6 +96,8 @@ def tests(session: nox.Session, backend: str) -> None:
     if backend == "array_api_strict":
         names.append("array_api_strict:device1")
     session.env["MINIDL_REQUIRE"] = ",".join(names)
+    # Threads of OpenBLAS wait for each other where tests and their processes share few cores.
+    session.env["OMP_NUM_THREADS"] = "1"
     session.run("pytest", *(f"--backend={name}" for name in names), *session.posargs)
 
 
