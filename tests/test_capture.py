@@ -282,6 +282,8 @@ def test_bad_states_and_modes() -> None:
 
 def test_an_input_from_elsewhere(backend: Backend) -> None:
     skip_unless_recording(backend)
+    if backend.library == "numpy":
+        pytest.skip("numpy: an array of NumPy is where it should be")
     run = Run(backend, True)
     with pytest.raises(TypeError, match=f"capture: expected input 0 on {backend.name}, got it on"):
         run.step(np.ones((3, 2), "float32"), np.ones((3, 2), "float32"))

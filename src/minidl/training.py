@@ -6,6 +6,7 @@ import functools
 import math
 import operator
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -14,7 +15,7 @@ import numpy as np
 
 from minidl.backend import Array, backend_of, namespace, to_numpy
 from minidl.capture import capture as record
-from minidl.capture import compiled, sum_over_rows
+from minidl.capture import CaptureError, compiled, records_loops, sum_over_rows
 from minidl.data import check_data
 from minidl.metrics import Metric
 from minidl.nn.losses import Loss
@@ -107,15 +108,18 @@ class Epoch:
             optimizer.step()
             return value
 
+        whole = capture != "off" and records_loops(state)
         if capture == "compile":
             step = compiled(step, state)
+        elif capture == "auto" and not whole:
+            step = _recorded_or_eager(step, state, data)
         # No method, with which the recording would hold this object that holds it: it would live
         # on, with its memory on a GPU, until a collection of garbage.
         batches = functools.partial(_train_on_batches, step, state, batch_size)
         self._train: Callable[[Array], Array] = (
-            functools.partial(batches, x=x, target=target)
-            if capture == "off"
-            else record(batches, state, constants=data)
+            record(batches, state, constants=data)
+            if whole
+            else functools.partial(batches, x=x, target=target)
         )
 
     def __call__(self, order: np.ndarray[Any, Any]) -> Array:
@@ -132,6 +136,29 @@ class Epoch:
         starts = range(0, self._samples, size)
         sums = [self._train(order[i : i + size]) for i in starts]
         return sum(sums[1:], sums[0])
+
+
+def _recorded_or_eager(
+    step: Callable[[Array, Array, Array], Array], state: tuple[Module, Optimizer], data: Data
+) -> Callable[[Array, Array, Array], Array]:
+    """A step that is recorded, or, with a warning, taken as it is if that cannot be."""
+    recorded: Callable[..., Array] | None = record(step, state, constants=data)
+
+    def run(batch: Array, x: Array, target: Array) -> Array:
+        nonlocal recorded
+        if recorded is not None:
+            try:
+                return recorded(batch)
+            except CaptureError as error:
+                warnings.warn(
+                    f"fit: the step is not recorded, and so takes longer: {error}",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                recorded = None
+        return step(batch, x, target)
+
+    return run
 
 
 def _train_on_batches(

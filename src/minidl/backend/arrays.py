@@ -190,7 +190,7 @@ def selected(x: Array, mask: Array) -> Array:
     A product with 0 and 1 would make NaN of what is infinite. On NumPy it is a product of the
     bits, as integers: on a mask without a pattern its `where` takes three times as long.
     """
-    integer = _INTEGERS.get(x.dtype) if type(x) is np.ndarray else None
+    integer = _INTEGERS.get(x.dtype) if library(x) is np else None
     if integer is None:
         return library(x).where(mask, x, constant(0, (), x))
     bits = mask.astype(integer)

@@ -9,7 +9,8 @@
         return value
 
 How it is done depends on the library: a CUDA graph for CuPy and for PyTorch on a GPU, `jax.jit` for
-JAX, `torch.compile` on request for PyTorch. On NumPy and array_api_strict the step stays as it is.
+JAX, a list of calls into prepared arrays for NumPy, `torch.compile` on request for PyTorch. On
+array_api_strict, and on PyTorch on the CPU without the request, the step stays as it is.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from minidl.nn.checks import check_place
 from minidl.nn.module import Module
 from minidl.optim import Optimizer
 
-__all__ = ["CaptureError", "capture", "compiled", "sum_over_rows"]
+__all__ = ["CaptureError", "capture", "compiled", "records_loops", "sum_over_rows"]
 
 Step: TypeAlias = Callable[..., Any]
 
@@ -79,9 +80,18 @@ def capture(
     cells = State(state)
     if mode == "compile":
         step = compiled(step, state)
-    if cells.backend.name.startswith(("numpy", "jax", "torch:cuda", "cupy")):
+    if cells.backend.name.startswith(("numpy", *_WHOLE_LOOPS)):
         return _Captured(step, cells, constants, _record)
     return functools.wraps(step)(functools.partial(_with, step, constants)) if constants else step
+
+
+_WHOLE_LOOPS = ("jax", "torch:cuda", "cupy")
+
+
+def records_loops(state: Iterable[Module | Optimizer]) -> bool:
+    """Whether many steps are better recorded as one. On NumPy they are not, where the recording of
+    a step costs nothing more for being called again."""
+    return State(state).backend.name.startswith(_WHOLE_LOOPS)
 
 
 def compiled(step: Step, state: Iterable[Module | Optimizer]) -> Step:

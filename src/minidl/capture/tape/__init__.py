@@ -57,17 +57,18 @@ class NumPyTape:
 
     def _record(self, step: Callable[..., Any]) -> tuple[Tape, Any]:
         """A recording, after which the state is as before."""
+        state, rates = self._state, list(map(Noted, self._rate_arrays))
         with recording() as tape:
             try:
-                with self._state.seen_as(Noted), self._state.rates_as(list(map(Noted, self._rate_arrays))):
-                    before = self._state.get()
+                with state.seen_as(Noted), state.rates_as(rates), state.numbers_kept():
+                    before = state.get()
                     outputs = step(*map(Noted, (*self._inputs, *self._fixed)))
-                    for array, new in zip(before, self._state.get(), strict=True):
+                    for array, new in zip(before, state.get(), strict=True):
                         if new is not array:
                             noted_assign(array, new)
             finally:
                 tape.undo()
-                self._state.forget()
+                state.forget()
         settle_constants(tape)
         return tape, outputs
 

@@ -181,6 +181,9 @@ class Noted(NDArrayOperatorsMixin):
         made = _tape().made(self.array.astype(dtype, **keywords))
         return _tape().note(assigned, (self,), {}, made)
 
+    def view(self, dtype: Any) -> Noted:
+        return Noted(self.array.view(dtype))
+
     def copy(self) -> Noted:
         return self.astype(self.array.dtype)
 
