@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -217,3 +218,32 @@ def test_a_learning_rate_of_zero_changes_nothing() -> None:
     data = disk(10, rng=0)
     history = fit(model, MSE(), SGD(model.parameters(), 0), data, epochs=3, batch_size=10, rng=0)
     assert history.loss == pytest.approx([history.loss[0]] * 3, rel=1e-6)
+
+
+class Reading(minidl.Module):
+    """Scales by a value that it reads."""
+
+    def forward(self, x: Array) -> Array:
+        self.saved = float(x[0, 0])
+        return x * self.saved
+
+    def backward(self, grad_output: Array) -> Array:
+        return grad_output * self.saved
+
+
+def test_on_numpy_what_cannot_be_recorded_is_trained_as_it_is() -> None:
+    histories = []
+    for capture in ("auto", "off"):
+        model = minidl.Sequential(Reading(), network(minidl.get_backend("numpy"), hidden=3))
+        optimizer = SGD(model.parameters(), 0.01)
+        data = disk(20, rng=0, backend="numpy")
+        with pytest.warns() if capture == "auto" else contextlib.nullcontext() as seen:
+            history = fit(
+                model, MSE(), optimizer, data, epochs=3, batch_size=8, rng=0, capture=capture
+            )
+        if seen is not None:
+            (warning,) = seen  # once
+            assert "fit: the step is not recorded, and so takes longer: " in str(warning.message)
+            assert "one that reads a value" in str(warning.message)
+        histories.append(history.loss)
+    assert histories[0] == histories[1]

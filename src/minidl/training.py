@@ -15,7 +15,8 @@ import numpy as np
 
 from minidl.backend import Array, backend_of, namespace, to_numpy
 from minidl.capture import capture as record
-from minidl.capture import CaptureError, compiled, records_loops, sum_over_rows
+from minidl.capture import compiled, records_loops, sum_over_rows
+from minidl.capture.errors import CaptureError, ChangedNumberError
 from minidl.data import check_data
 from minidl.metrics import Metric
 from minidl.nn.losses import Loss
@@ -99,7 +100,7 @@ class Epoch:
         self._batch_size = batch_size = check_count("Epoch", "batch_size", batch_size)
         state = (model, optimizer)
 
-        def step(batch: Array, x: Array, target: Array) -> Array:
+        def one_step(batch: Array, x: Array, target: Array) -> Array:
             xp = namespace(x)
             x, target = xp.take(x, batch, axis=0), xp.take(target, batch, axis=0)
             optimizer.zero_grad()
@@ -108,6 +109,7 @@ class Epoch:
             optimizer.step()
             return value
 
+        step: Callable[[Array, Array, Array], Array] = one_step
         whole = capture != "off" and records_loops(state)
         if capture == "compile":
             step = compiled(step, state)
@@ -149,6 +151,8 @@ def _recorded_or_eager(
         if recorded is not None:
             try:
                 return recorded(batch)
+            except ChangedNumberError:  # it has changed once, so that this is no fresh start
+                raise
             except CaptureError as error:
                 warnings.warn(
                     f"fit: the step is not recorded, and so takes longer: {error}",

@@ -7,6 +7,10 @@ class CaptureError(RuntimeError):
     """A step that cannot be recorded."""
 
 
+class ChangedNumberError(CaptureError):
+    """A step in which Python changes a number that belongs to it."""
+
+
 def reads_a_value(error: BaseException) -> CaptureError:
     """The error for a step that asks for the value of an array, from the library's own."""
     return CaptureError(
@@ -33,9 +37,9 @@ def uses_cublas(error: BaseException) -> CaptureError:
     )
 
 
-def changes_a_number(owner: object, name: str) -> CaptureError:
+def changes_a_number(owner: object, name: str) -> ChangedNumberError:
     """The error for a step in which an optimizer's number changes, which a recording would keep."""
-    return CaptureError(
+    return ChangedNumberError(
         f"capture: expected a step that leaves the numbers of {owner} alone, got one that changes "
         f"{name}, which would stand still in the recording; change it between calls, as a Schedule "
         "does that is a callback of fit, or train with capture='off'"

@@ -99,20 +99,20 @@ class State:
     def seen_as(self, view: Callable[[Array], Array]) -> Iterator[None]:
         """A block in which all arrays are what `view` makes of them. After it they are those that
         they were: what is to stay was written to their memory."""
-        optimizers = [(one, one._values, one._gradients) for one in self._optimizers]
         arrays = self.get()
-        before = [(one, dict(vars(one))) for parts in optimizers for one in parts]
+        joined = [two for one in self._optimizers for two in (one._values, one._gradients)]
+        before = [(one, dict(vars(one))) for one in (*self._optimizers, *joined)]
         try:
             self.put([view(array) for array in arrays])
-            for optimizer, *joined in optimizers:
-                for one in joined:
-                    one.see(view)
+            for one in joined:
+                one.see(view)
+            for optimizer in self._optimizers:
                 optimizer._settled = optimizer._values.gather()
                 optimizer._place = view(optimizer._place)
             yield
         finally:
-            for one, attributes in before:
-                vars(one).update(attributes)
+            for owner, attributes in before:
+                vars(owner).update(attributes)
             self.put(arrays)
 
     def modes(self) -> tuple[bool, ...]:

@@ -155,7 +155,9 @@ class Noted(NDArrayOperatorsMixin):
             made = _tape().made(function(*_bare(arguments), **_bare(keywords)))
             if name != "empty_like":
                 value = {"zeros_like": 0, "ones_like": 1}.get(name)
-                noted_assign(made, (*arguments, keywords.get("fill_value"))[1] if value is None else value)
+                noted_assign(
+                    made, (*arguments, keywords.get("fill_value"))[1] if value is None else value
+                )
             return made
         if function is np.copyto and set(keywords) <= {"casting"} and _is_noted(arguments[0]):
             return noted_assign(*arguments, **keywords)
@@ -188,12 +190,12 @@ class Noted(NDArrayOperatorsMixin):
         return self.astype(self.array.dtype)
 
     def reshape(self, *shape: Any) -> Noted:
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return, call-overload]
+        return _viewed(np.reshape, (self, shape[0] if len(shape) == 1 else shape), {})
 
     def fill(self, value: Any) -> None:
         noted_assign(self, value)
 
-    def __array_namespace__(self, api_version: str | None = None) -> Any:  # noqa: ARG002
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
         return namespace
 
     @property
@@ -205,7 +207,7 @@ class Noted(NDArrayOperatorsMixin):
         return Noted(self.array.mT)
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Any:
         return self.array.shape
 
     @property
@@ -335,7 +337,9 @@ def _basic(key: Any) -> tuple[Any, ...]:
     """A key that gives a view, of an array and not of a scalar."""
     keys = key if isinstance(key, tuple) else (key,)
     for one in keys:
-        if isinstance(one, bool) or not isinstance(one, int | slice | type(...) | None | np.integer):
+        if isinstance(one, bool) or not isinstance(
+            one, int | slice | type(...) | None | np.integer
+        ):
             raise leaves_the_record("an index that is an array")
     return keys if any(one is ... for one in keys) else (*keys, ...)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -180,5 +179,3 @@ def _is_zero(x: Any) -> bool:
 
 def _nothing() -> None:
     """In the place of a call that is left out."""
-
-
