@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.backend import keep_constants
 from minidl.capture.errors import CaptureError
 from minidl.capture.state import State
 from minidl.capture.tape.record import Host, Noted, Tape, noted_assign, recording
@@ -40,8 +41,9 @@ class NumPyTape:
         self._fixed = [np.asarray(x) for x in constants]
         self._rates = state.rates()
         self._rate_arrays = [state.backend.asarray(rate) for rate in self._rates]
-        first, _ = self._record(step)
-        tape, outputs = self._record(step)
+        with keep_constants():  # one made anew would be another one
+            first, _ = self._record(step)
+            tape, outputs = self._record(step)
         difference = same_calls(first, tape)
         if difference is not None:
             raise CaptureError(
