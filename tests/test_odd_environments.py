@@ -279,7 +279,8 @@ def test_an_odd_environment(place: Place, command: str, environment: str) -> Non
     done = place.run(arguments, odd)
     check_words(done)
     first = command.split()[0]
-    assert done.code == odd.codes.get(first, odd.code), done
+    expected = odd.code if "--help" in arguments else odd.codes.get(first, odd.code)
+    assert done.code == expected, done
     if done.code and "2>" not in odd.redirected:
         assert done.err.startswith("minidl: ") or "\nminidl: " in done.err, done
     if first in ("train", "reproduce") and "--help" not in arguments:
@@ -305,10 +306,12 @@ POINTS = {
 }
 
 SENDER = """\
-import os, sys
+import os, signal, sys
 
 if "ODD_SIGNAL" in os.environ:
     number = int(os.environ.pop("ODD_SIGNAL"))
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    signal.signal(number, usual)  # what runs the tests may be ignoring it
     expected, text = os.environ["ODD_EVENT"].split()
 
     def hook(event, arguments):
