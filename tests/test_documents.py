@@ -38,7 +38,7 @@ def needs(snippet: str) -> frozenset[str]:
 def printed(snippet: str) -> list[str]:
     """What a snippet says that it prints: in a comment behind `print(…)`, or in those below it."""
     lines: list[str] = []
-    shown = r"^ *print\(.*?\)(?:  # (.*))?((?:\n# .*)*)$"
+    shown = r"^ *print\(.*?\)(?:  # (.*))?((?:\n *# .*)*)$"
     for same, below in re.findall(shown, snippet, re.MULTILINE):
         lines += [same] if same else []
         lines += re.findall("# (.*)", below)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import math
 import pickle
 from collections.abc import Callable, Iterator
@@ -224,10 +225,16 @@ def test_weights_of_both_signs_that_add_up_to_zero(backend: Backend, reduction: 
 # --- A NaN that is not used -------------------------------------------------------------------
 
 
+@pytest.fixture
+def jax_backend() -> Backend:
+    pytest.importorskip("jax", reason="jax is not installed")
+    return minidl.get_backend("jax")
+
+
 @contextmanager
 def raising_on_nan() -> Iterator[Any]:
     """A block in which JAX raises in each function that returns NaN; no constant is made yet."""
-    jax: Any = pytest.importorskip("jax", reason="jax is not installed")
+    jax: Any = importlib.import_module("jax")
     arrays._constants.clear()
     with jax.debug_nans(True):
         yield jax
@@ -235,8 +242,8 @@ def raising_on_nan() -> Iterator[Any]:
 
 @every_case
 @reductions
-def test_jax_debug_nans_sees_none(case: Case, reduction: str) -> None:
-    backend = minidl.get_backend("jax")
+def test_jax_debug_nans_sees_none(jax_backend: Backend, case: Case, reduction: str) -> None:
+    backend = jax_backend
     inputs = [other.arrays(backend) for other in (case, *with_odd_values(case))]
     with raising_on_nan() as jax:
         for given in inputs:
@@ -255,9 +262,9 @@ def test_jax_debug_nans_sees_none(case: Case, reduction: str) -> None:
 @pytest.mark.parametrize("loss", [MSE, L1, Huber, BCEWithLogits, CrossEntropy])
 @reductions
 def test_jax_debug_nans_sees_none_without_weights(
-    loss: Callable[[str], Loss], reduction: str
+    jax_backend: Backend, loss: Callable[[str], Loss], reduction: str
 ) -> None:
-    backend = minidl.get_backend("jax")
+    backend = jax_backend
     output, target = backend.asarray(some(0, 4, 3)), backend.asarray(some(1, 4, 3))
     with raising_on_nan():
         made = loss(reduction)
@@ -265,8 +272,8 @@ def test_jax_debug_nans_sees_none_without_weights(
         made.backward()
 
 
-def test_jax_debug_nans_sees_a_loss_that_is_nan() -> None:
-    backend = minidl.get_backend("jax")
+def test_jax_debug_nans_sees_a_loss_that_is_nan(jax_backend: Backend) -> None:
+    backend = jax_backend
     output, no_class = backend.asarray(some(0, 2, 3)), backend.asarray(np.array([0, 3]))
     with raising_on_nan(), pytest.raises(FloatingPointError):
         CrossEntropy()(output, no_class)

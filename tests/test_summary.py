@@ -192,7 +192,10 @@ def test_inspect_json(run: Run) -> None:
 def test_inspect_wrong_usage(run: Run) -> None:
     for text in ("1,x", "1,0", "", "2;3"):
         code, out, err = run("m", "--input-shape", text)
-        message = f"minidl: input-shape: expected sizes such as 1,2, got {text!r}\n"
+        message = (
+            "minidl: input-shape: expected sizes such as 1,2 of at most 100000000 elements, "
+            f"got {text!r}\n"
+        )
         assert (code, out, err) == (2, "", message)
     code, out, err = run("m", "--input-shape", "1,3")
     assert (code, out) == (2, "")
