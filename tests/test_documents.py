@@ -108,7 +108,7 @@ def test_the_snippets_of_a_page_run(page: str, needed: frozenset[str], tmp_path:
 
 def test_recorded_steps_run_on_every_backend(backend_name: str) -> None:
     chosen = [code for code in snippets("python", GUIDE["capture.md"]) if not needs(code)]
-    assert len(chosen) == 2
+    assert len(chosen) == 3
     run("-c", "\n".join(chosen), MINIDL_BACKEND=backend_name)
 
 

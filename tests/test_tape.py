@@ -229,7 +229,7 @@ def test_what_a_step_takes_little_memory_for() -> None:
 
     step = capture(step, [model, optimizer])
     step(np.ones((10, 8), "float32"))
-    (recording,) = step._recordings.values()  # type: ignore[attr-defined]
+    (recording,) = step.recordings  # type: ignore[attr-defined]
     assert isinstance(recording, NumPyTape)
     assert recording.program.nbytes <= 3 * 10 * 8 * 4
     lines = str(recording.program).splitlines()
@@ -240,7 +240,7 @@ def test_a_gradient_is_written_where_it_was_zeroed_and_added_to() -> None:
     training = Training()
     step = training.captured()
     step(*batches(1)[0])
-    (recording,) = step._recordings.values()  # type: ignore[attr-defined]
+    (recording,) = step.recordings  # type: ignore[attr-defined]
     names = [line.partition("(")[0] for line in str(recording.program).splitlines()]
     assert "fill" not in " ".join(names)
     assert names.count("add") == 3  # two biases and the loss's gradient; none of a gradient

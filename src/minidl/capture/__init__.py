@@ -118,6 +118,11 @@ class _Captured:
         self._record = record
         self._recordings: OrderedDict[object, Any] = OrderedDict()
 
+    @property
+    def recordings(self) -> list[Any]:
+        """The recordings, the one that was used last at the end."""
+        return list(self._recordings.values())
+
     def __call__(self, *inputs: Array) -> Any:
         inputs = tuple(map(detached, inputs))
         for number, x in enumerate(inputs):

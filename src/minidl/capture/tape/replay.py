@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -111,20 +112,25 @@ class Names:
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self._names: dict[int, str] = {}
+        self._numbers = itertools.count()
 
     def of(self, value: Any) -> str:
-        """The name of a value, or a number as it is written."""
+        """The name of a value, or a small number as it is written."""
         if value is None or type(value) in (int, bool):
             return repr(value)
         if id(value) not in self._names:
-            prefix = getattr(value, "__name__", "x" if isinstance(value, np.ndarray) else "c")
-            owner = getattr(value, "__self__", None)
-            if isinstance(owner, np.ufunc):
-                prefix = f"{owner.__name__}_{prefix}"
-            name = prefix if callable(value) and prefix not in self.values else None
-            self._names[id(value)] = name = name or f"{prefix}{len(self.values)}"
+            self._names[id(value)] = name = self._new(value)
             self.values[name] = value
         return self._names[id(value)]
+
+    def _new(self, value: Any) -> str:
+        if callable(value):
+            owner = getattr(value, "__self__", None)
+            name = f"{owner.__name__}_" if isinstance(owner, np.ufunc) else ""
+            name += value.__name__
+            if name not in self.values:
+                return name
+        return f"{'x' if isinstance(value, np.ndarray) else 'c'}{next(self._numbers)}"
 
 
 def _line(call: Call, placed: Callable[[Noted], Host], names: Names) -> str:
@@ -138,7 +144,7 @@ def _line(call: Call, placed: Callable[[Noted], Host], names: Names) -> str:
     if function is assigned:
         if isinstance(given[0], int | float):
             return f"{out}.fill({arguments[0]})"
-        return f"{names.of(np.copyto)}({out}, {arguments[0]}, {names.of('unsafe')})"
+        return f"{names.of(np.copyto)}({out}, {arguments[0]}, 'unsafe')"
     if isinstance(function, np.ufunc) and function not in (np.maximum, np.minimum):
         return f"{names.of(function)}({', '.join([*arguments, out, *keywords])})"
     if function is np.take:  # the method is twice as fast
