@@ -9,11 +9,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every_module import Case, every_module
 from helpers import network, train_step
+from test_losses import every_loss
 from test_optimizers import RULES
 
 import minidl
-from minidl import MSE, SGD, CaptureError, Linear, Sequential, Tanh, capture, get_backend
+from minidl import (
+    MSE,
+    SGD,
+    CaptureError,
+    Linear,
+    Loss,
+    Module,
+    Optimizer,
+    Sequential,
+    Tanh,
+    capture,
+    get_backend,
+)
 from minidl.backend import Array
 from minidl.capture.tape import NumPyTape
 from minidl.capture.tape.record import Noted, recording
@@ -193,30 +207,89 @@ def test_an_array_that_left_its_step_is_refused() -> None:
     assert "recorded" in repr(left[0])
 
 
+def assert_recorded_is_eager(
+    make: Callable[[], tuple[Module, Loss, Optimizer]], batches: list[tuple[Array, ...]]
+) -> None:
+    """Losses, parameters, gradients, buffers and what the optimizer remembers, to the last bit."""
+    results = []
+    for recorded in (False, True):
+        model, loss, optimizer = make()
+
+        def step(
+            *batch: Array, model: Any = model, loss: Any = loss, optimizer: Any = optimizer
+        ) -> Array:
+            optimizer.zero_grad()
+            value = loss(model(batch[0]), *batch[1:])
+            model.accumulate(loss.backward())
+            optimizer.step()
+            return value
+
+        run = capture(step, [model, optimizer]) if recorded else step
+        losses = []
+        for number, batch in enumerate(batches):
+            optimizer.learning_rate = 0.01 / (1 + number)
+            losses.append(run(*batch))
+        gradients = {path: parameter.grad for path, parameter in model.named_parameters()}
+        state = optimizer.state_dict()
+        results.append(({"losses": np.asarray(losses)}, gradients, model.state_dict(), state))
+        if recorded:
+            assert isinstance(run.recordings[-1], NumPyTape)  # type: ignore[attr-defined]
+    for one, other in zip(*results, strict=True):
+        assert list(one) == list(other)
+        for name, value in one.items():
+            np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", range(len(RULES)))
 def test_every_rule(kind: int, dtype: str) -> None:
     rule, options = RULES[kind]
-    results = []
-    for recorded in (False, True):
+
+    def make() -> tuple[Module, Loss, Optimizer]:
         model = network(get_backend("numpy", dtype), hidden=5)
-        optimizer = rule(model.parameters(), 0.01, **options)
+        return model, MSE(), rule(model.parameters(), 0.01, **options)
 
-        def step(x: Array, target: Array, model: Any = model, optimizer: Any = optimizer) -> Array:
-            return train_step(model, MSE(), optimizer, x, target)
+    data = [tuple(x.astype(dtype) for x in batch) for batch in batches(20)]
+    assert_recorded_is_eager(make, data)
 
-        run = capture(step, [model, optimizer]) if recorded else step
-        losses = []
-        for number, batch in enumerate(batches(20)):
-            optimizer.learning_rate = 0.01 / (1 + number)
-            losses.append(run(*(x.astype(dtype) for x in batch)))
-        results.append((losses, model.state_dict(), optimizer.state_dict()))
-    (losses, model_state, rule_state), (expected, expected_model, expected_rule) = results
-    assert losses == expected
-    for one, other in ((model_state, expected_model), (rule_state, expected_rule)):
-        assert list(one) == list(other)
-        for name, value in one.items():
-            np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@every_module
+def test_every_module(case: Case, dtype: str) -> None:
+    backend = get_backend("numpy", dtype)
+
+    def make() -> tuple[Module, Loss, Optimizer]:
+        with minidl.use_backend(backend):
+            model = case.network()
+        return model, MSE("mean"), SGD(model.parameters(), 0.01, momentum=0.9)
+
+    outputs = make()[0](case.input(backend))
+    rng = np.random.default_rng(0)
+    data = [
+        (case.input(backend, seed), backend.asarray(rng.normal(size=outputs.shape)))
+        for seed in range(20)
+    ]
+    assert_recorded_is_eager(make, data)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@every_loss
+def test_every_loss(
+    make: Callable[[str], Loss], with_indices: bool, reduction: str, weighted: bool
+) -> None:
+    rng = np.random.default_rng(0)
+
+    def training() -> tuple[Module, Loss, Optimizer]:
+        with minidl.use_backend(NUMPY):
+            model = Linear(4, 3, rng=0)
+        return model, make(reduction), SGD(model.parameters(), 0.01)
+
+    data = []
+    for _ in range(20):
+        target = rng.integers(3, size=6) if with_indices else rng.uniform(size=(6, 3))
+        data.append((rng.normal(size=(6, 4)), target, *[rng.uniform(size=6)] * weighted))
+    assert_recorded_is_eager(training, data)
 
 
 def test_what_a_step_takes_little_memory_for() -> None:

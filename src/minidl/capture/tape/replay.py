@@ -127,7 +127,7 @@ class Names:
         if callable(value):
             owner = getattr(value, "__self__", None)
             name = f"{owner.__name__}_" if isinstance(owner, np.ufunc) else ""
-            name += value.__name__
+            name += str(value.__name__)
             if name not in self.values:
                 return name
         return f"{'x' if isinstance(value, np.ndarray) else 'c'}{next(self._numbers)}"
