@@ -24,12 +24,16 @@ SMALL = (25, 100, 1)
 LARGE = (1024, 1000, 2)
 
 TARGETS = (
-    Target(*SMALL, "minidl numpy", "torch.nn", 0.45),
-    Target(*SMALL, "minidl numpy", "scikit-learn", 0.50),
-    Target(*SMALL, "minidl numpy", "NumPy by hand", 1.15),
-    Target(*SMALL, "minidl torch", "torch.nn", 0.65),
+    Target(*SMALL, "minidl numpy captured", "NumPy by hand", 0.88),
+    Target(*SMALL, "minidl numpy captured", "NumPy by hand, preallocated", 1.10),
+    Target(*SMALL, "minidl numpy captured", "torch.nn", 0.27),
+    Target(*SMALL, "minidl numpy captured", "scikit-learn", 0.36),
+    Target(*SMALL, "minidl numpy", "NumPy by hand", 1.10),
+    Target(*SMALL, "minidl torch", "torch.nn", 0.55),
+    Target(*SMALL, "minidl torch", "torch by hand", 1.30),
     Target(*SMALL, "minidl torch compiled", "torch.nn compiled", 1.00),
     Target(*SMALL, "minidl jax captured", "JAX by hand, scan", 1.10),
+    Target(*LARGE, "minidl numpy captured", "NumPy by hand, preallocated", 1.00),
     Target(*LARGE, "minidl numpy", "NumPy by hand", 1.05),
     Target(*LARGE, "minidl torch", "torch by hand", 1.05),
     Target(*LARGE, "minidl jax captured", "JAX by hand, scan", 1.05),

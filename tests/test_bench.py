@@ -374,11 +374,11 @@ def test_what_is_no_report(tmp_path: Path, content: str | None, message: str) ->
 
 
 def test_targets_are_judged_by_the_median_ratio() -> None:
-    fast = Row("minidl numpy", "numpy", "minidl", "timed", rounds=[1.0, 1.0, 4.0])
+    fast = Row("minidl numpy captured", "numpy", "minidl", "timed", rounds=[1.0, 1.0, 4.0])
     slow = Row("torch.nn", "torch", "peer", "timed", rounds=[2.0, 4.0, 5.0])
     point = Point(25, 100, 1, "cpu", None, [fast, slow])
     verdicts = judge(Report("", "", {}, [point]))
-    ratios = {verdict.target.other: (verdict.ratio, verdict.word) for verdict in verdicts[:3]}
+    ratios = {verdict.target.other: (verdict.ratio, verdict.word) for verdict in verdicts[:4]}
     assert ratios["torch.nn"] == (0.5, "missed")  # of 0.5, 0.25 and 0.8
     assert ratios["scikit-learn"] == (None, "not measured")
     assert len(targets_table(Report("", "", {}, [replace(point, width=26)]))) == 1
@@ -422,6 +422,7 @@ def test_the_command_writes_a_report_and_compares_two(tmp_path: Path) -> None:
     assert point["floor"]["operations"] == Work(5, 4).operations
     assert [row["contestant"] for row in point["rows"]] == [
         "minidl numpy",
+        "minidl numpy captured",
         "NumPy by hand",
         "NumPy by hand, preallocated",
     ]

@@ -69,6 +69,7 @@ TORCH_NN_CUDA = "torch.nn cuda"
 
 CONTESTANTS = (
     _minidl("numpy"),
+    _minidl("numpy", capture="auto"),
     _minidl("torch"),
     _minidl("torch", capture="compile"),
     _minidl("jax"),
