@@ -162,10 +162,13 @@ HALVES = {
 }
 
 
+PRODUCTS = ("Linear", "Residual", "Sequential")
+
+
 @every_module
 def test_half_precision_forward(backend64: Backend, case: Case) -> None:
     """With parameters and buffers that were cast by hand, to three digits."""
-    if "fakecupy" in sys.modules and case.name in ("Linear", "Residual", "Sequential"):
+    if "fakecupy" in sys.modules and case.name.partition("-")[0] in PRODUCTS:
         pytest.skip(f"{backend64.name}: the emulated CUDA runtime has no products of float16")
     for name in HALVES.get(backend64.library, []):
         module = randomized(case.make(), backend64)
@@ -217,6 +220,7 @@ def test_bad_calls(backend: Backend, case: Case) -> None:
     with pytest.raises(ValueError, match=name + r"expected (grad_output|x) of shape \("):
         module.backward(too_large)
     if backend.name != "numpy":
+        y = module(case.input(backend))
         with pytest.raises(TypeError, match=name + rf"expected grad_output on {backend.name}"):
             module.backward(to_numpy(y))
     with pytest.raises(RuntimeError, match="expected a call of forward before, got none"):

@@ -145,6 +145,18 @@ def keep_constants() -> Iterator[list[Array]]:
         kept += _constants.values()
 
 
+@contextmanager
+def no_new_constants() -> Iterator[None]:
+    """A block whose constants end with it, for work that is recorded and not done: they hold no
+    value yet."""
+    before = set(_constants)
+    try:
+        yield
+    finally:
+        for key in set(_constants) - before:
+            del _constants[key]
+
+
 def _is_traced(x: Array, device: Any) -> bool:
     """Whether JAX or torch.compile traces `x`."""
     xp = library(x)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, fill, keep_constants
+from minidl.backend import Array, fill, keep_constants, no_new_constants
 from minidl.capture.errors import CaptureError
 from minidl.capture.rows import first_row_only
 from minidl.capture.state import State
@@ -70,7 +70,7 @@ class Graph(ABC):
                             step(*self._inputs, *fixed)
                     self._arrays = state.get()  # views of the optimizer's vector, perhaps
                     self._write(values, self._arrays)
-                    with self._recording():
+                    with self._recording(), no_new_constants():
                         self._outputs = step(*self._inputs, *fixed)
                         self._write_back()
         except BaseException as error:
