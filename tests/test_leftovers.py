@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 from collections.abc import Sequence
 from typing import Any
@@ -79,7 +80,7 @@ def test_model_and_optimizer_can_be_copied_after_a_recording(
 def test_nothing_holds_a_tracer(backend: Backend) -> None:
     if backend.library != "jax":
         pytest.skip(f"{backend.name}: only JAX has tracers")
-    import jax
+    jax: Any = importlib.import_module("jax")
 
     for way in ("fit", "capture"):
         model, optimizer = training(backend, way, 1)
@@ -183,7 +184,7 @@ def test_one_state_for_all_shapes(backend64: Backend) -> None:
         pytest.skip(f"{backend64.name}: its recordings share the arrays of the state")
     import gc
 
-    import jax
+    jax: Any = importlib.import_module("jax")
 
     model = Sequential(
         Linear(2, 300, rng=0), ReLU(), Linear(300, 300, rng=1), Linear(300, 2, rng=2)
@@ -198,8 +199,7 @@ def test_one_state_for_all_shapes(backend64: Backend) -> None:
 
     def live() -> int:
         gc.collect()
-        arrays: Any = jax.live_arrays()  # type: ignore[no-untyped-call]
-        return sum(array.nbytes for array in arrays if not array.is_deleted())
+        return sum(array.nbytes for array in jax.live_arrays() if not array.is_deleted())
 
     state = sum(p.value.nbytes for p in model.parameters()) * 4  # with gradients and two means
     recorded(x, target)
