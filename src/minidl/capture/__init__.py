@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minidl.backend import Array, detached
+from minidl.backend import Array, alike, detached
 from minidl.capture.errors import CaptureError
 from minidl.capture.rows import sum_over_rows
 from minidl.capture.state import State
@@ -125,10 +125,11 @@ class _Captured:
 
     def __call__(self, *inputs: Array) -> Any:
         inputs = tuple(map(detached, inputs))
+        first = self._state.first
         for number, x in enumerate(inputs):
-            if not _is_host_index(x):
-                check_place("capture", f"input {number}", x, self._state.first)
-        key = (self._state.modes(), *((x.shape, x.dtype) for x in inputs))
+            if not (alike(x, first) or _is_host_index(x)):
+                check_place("capture", f"input {number}", x, first)
+        key = (self._state.modes(), *[(x.shape, x.dtype) for x in inputs])
         recording = self._recordings.pop(key, None)
         if recording is None or not recording.is_valid():
             recording = self._record(self._step, self._state, inputs, self._constants)

@@ -117,7 +117,7 @@ class State:
 
     def modes(self) -> tuple[bool, ...]:
         """Whether each module trains, inner ones included."""
-        return tuple(module.training for module in self._modules)
+        return tuple([module.training for module in self._modules])
 
     def rates(self) -> list[float | Array]:
         """The learning rates."""
