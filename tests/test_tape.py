@@ -144,6 +144,9 @@ RECORDABLE: dict[str, Callable[[Array], Any]] = {
     "a sum along": lambda x: np.cumsum(x, axis=0),
     "accumulated": lambda x: np.maximum.accumulate(x, axis=0),
     "a comparison": lambda x: (x > 0) & (x < 1),
+    "another dtype": lambda x: minidl.backend.namespace(x).asarray(x, dtype=np.float32) * 1.0,
+    "an array that is one": lambda x: minidl.backend.namespace(x).asarray(x) * 2.0,
+    "pieces": lambda x: pieced(x),
     "integers": lambda x: (x * 10).astype(np.int32) // 3,
 }
 
@@ -153,6 +156,14 @@ def accumulated(x: Array) -> Array:
     y += x
     y[...] *= 2.0
     y[0, ...] = x[1]
+    return y
+
+
+def pieced(x: Array) -> Array:
+    y = np.empty_like(x)
+    half = x[:3] * 1.0
+    np.add(half, 1.0, out=y[:3])
+    y[3:] = x[:3]
     return y
 
 
@@ -191,6 +202,18 @@ def test_arrays_made_anew_are_found_by_no_later_step() -> None:
     assert step(x, target) < kept
     assert float(first) == kept
     assert all(type(array) is np.ndarray for pair in training.model.parameters() for array in pair)
+
+
+def test_what_is_no_array_is_no_result() -> None:
+    training = Training()
+
+    def step(x: Array, target: Array) -> Any:
+        return training.step(x, target), 1.0
+
+    with pytest.raises(
+        CaptureError, match="returns an array, a tuple of arrays or None, got float"
+    ):
+        capture(step, [training.model, training.optimizer])(*batches(1)[0])
 
 
 def test_an_array_that_left_its_step_is_refused() -> None:

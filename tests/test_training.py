@@ -231,10 +231,32 @@ class Reading(minidl.Module):
         return grad_output * self.saved
 
 
-def test_on_numpy_what_cannot_be_recorded_is_trained_as_it_is() -> None:
+class Particular(minidl.Identity):
+    """Takes arrays of NumPy and nothing else."""
+
+    def forward(self, x: Array) -> Array:
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"not an array, but {type(x).__name__}")
+        return super().forward(x)
+
+
+class Failing(minidl.Identity):
+    def forward(self, x: Array) -> Array:
+        if self.training:
+            raise ValueError("of its own")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [(Reading, "one that reads a value"), (Particular, "not an array, but Noted")],
+)
+def test_on_numpy_what_cannot_be_recorded_is_trained_as_it_is(
+    kind: type[minidl.Module], words: str
+) -> None:
     histories = []
     for capture in ("auto", "off"):
-        model = minidl.Sequential(Reading(), network(minidl.get_backend("numpy"), hidden=3))
+        model = minidl.Sequential(kind(), network(minidl.get_backend("numpy"), hidden=3))
         optimizer = SGD(model.parameters(), 0.01)
         data = disk(20, rng=0, backend="numpy")
         with pytest.warns() if capture == "auto" else contextlib.nullcontext() as seen:
@@ -244,6 +266,14 @@ def test_on_numpy_what_cannot_be_recorded_is_trained_as_it_is() -> None:
         if seen is not None:
             (warning,) = seen  # once
             assert "fit: the step is not recorded, and so takes longer: " in str(warning.message)
-            assert "one that reads a value" in str(warning.message)
+            assert words in str(warning.message)
         histories.append(history.loss)
     assert histories[0] == histories[1]
+
+
+def test_on_numpy_errors_of_the_step_are_its_own() -> None:
+    model = minidl.Sequential(Failing(), Linear(2, 2, backend="numpy"))
+    optimizer = SGD(model.parameters(), 0.01)
+    with pytest.raises(ValueError, match=r"^of its own$") as raised:
+        fit(model, MSE(), optimizer, disk(20, backend="numpy"), epochs=1, batch_size=8)
+    assert raised.value.__context__ is None

@@ -144,23 +144,28 @@ def _recorded_or_eager(
     step: Callable[[Array, Array, Array], Array], state: tuple[Module, Optimizer], data: Data
 ) -> Callable[[Array, Array, Array], Array]:
     """A step that is recorded, or, with a warning, taken as it is if that cannot be."""
-    recorded: Callable[..., Array] | None = record(step, state, constants=data)
+    recorded: Any = record(step, state, constants=data)
 
     def run(batch: Array, x: Array, target: Array) -> Array:
         nonlocal recorded
+        problem = None
         if recorded is not None:
             try:
                 return recorded(batch)
             except ChangedNumberError:  # it has changed once, so that this is no fresh start
                 raise
-            except CaptureError as error:
-                warnings.warn(
-                    f"fit: the step is not recorded, and so takes longer: {error}",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-                recorded = None
-        return step(batch, x, target)
+            except Exception as error:
+                if recorded.recordings and not isinstance(error, CaptureError):
+                    raise  # of a step that is recorded
+                problem, recorded = error, None
+        value = step(batch, x, target)  # which raises anew what is no matter of the recording
+        if problem is not None:
+            warnings.warn(
+                f"fit: the step is not recorded, and so takes longer: {problem}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return value
 
     return run
 

@@ -25,6 +25,9 @@ class NumPyTape:
 
     It is recorded twice, from the same state: what is not the same in both recordings, such as a
     number that counts steps in Python or an array of a generator, would be stale in a replay.
+
+    Attributes:
+        program: What a call runs; it prints as the Python that it is.
     """
 
     def __init__(
@@ -52,10 +55,15 @@ class NumPyTape:
                 "made before the step or by the array API"
             )
         self._is_tuple = isinstance(outputs, tuple)
-        self._no_output = outputs is None
-        results = list(outputs) if isinstance(outputs, tuple) else [outputs]
-        noted = [] if outputs is None else results
-        self.program = Program(simplified(tape, noted), tape, noted)
+        self._is_none = outputs is None
+        results = list(outputs) if self._is_tuple else [] if self._is_none else [outputs]
+        for one in results:
+            if not isinstance(one, Noted):
+                raise CaptureError(
+                    "capture: expected a step that returns an array, a tuple of arrays or None, "
+                    f"got {type(one).__name__}"
+                )
+        self.program = Program(simplified(tape, results), tape, results)
 
     def _record(self, step: Callable[..., Any]) -> tuple[Tape, Any]:
         """A recording, after which the state is as before."""
@@ -87,7 +95,7 @@ class NumPyTape:
                 array.fill(rate)
             self._rates = rates
         self.program.run()
-        if self._no_output:
+        if self._is_none:
             return None
         outputs = [x.copy() if x.ndim else x[()] for x in self.program.outputs]
         return tuple(outputs) if self._is_tuple else outputs[0]

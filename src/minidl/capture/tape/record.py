@@ -154,10 +154,8 @@ class Noted(NDArrayOperatorsMixin):
         if name.endswith("_like"):
             made = _tape().made(function(*_bare(arguments), **_bare(keywords)))
             if name != "empty_like":
-                value = {"zeros_like": 0, "ones_like": 1}.get(name)
-                noted_assign(
-                    made, (*arguments, keywords.get("fill_value"))[1] if value is None else value
-                )
+                given = (*arguments[1:], keywords.get("fill_value"))[0]
+                noted_assign(made, {"zeros_like": 0, "ones_like": 1}.get(name, given))
             return made
         if function is np.copyto and set(keywords) <= {"casting"} and _is_noted(arguments[0]):
             return noted_assign(*arguments, **keywords)
@@ -284,8 +282,9 @@ class _Namespace:
         if name in ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros"):
 
             def made(*arguments: Any, **keywords: Any) -> Noted:
-                if any(map(_is_noted, arguments)):  # asarray of an array
-                    return arguments[0]  # type: ignore[no-any-return]
+                if name == "asarray" and isinstance(x := arguments[0], Noted):
+                    dtype = keywords.get("dtype") or x.dtype
+                    return x.astype(dtype, copy=bool(keywords.get("copy")))
                 return _tape().constant(function(*arguments, **keywords))
 
             return made
@@ -336,11 +335,8 @@ def same_place(x: Noted, y: Noted) -> bool:
 def _basic(key: Any) -> tuple[Any, ...]:
     """A key that gives a view, of an array and not of a scalar."""
     keys = key if isinstance(key, tuple) else (key,)
-    for one in keys:
-        if isinstance(one, bool) or not isinstance(
-            one, int | slice | type(...) | None | np.integer
-        ):
-            raise leaves_the_record("an index that is an array")
+    if any(type(one) not in (int, slice, type(...), type(None)) for one in keys):
+        raise leaves_the_record("an index that is an array")
     return keys if any(one is ... for one in keys) else (*keys, ...)
 
 

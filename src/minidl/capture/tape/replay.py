@@ -95,10 +95,10 @@ def places_in_memory(
 def _in_place(call: Call, x: Noted) -> bool:
     """Whether the call may write its result over its argument `x`, element by element."""
     elementwise = isinstance(call.function, np.ufunc) and call.function.signature is None
-    whole = [one for one in call.reads() if one.owner is x.owner]
+    same = [one for one in call.reads() if one.owner is x.owner]
     return elementwise and all(
         one.layout() == call.output.layout() and one.array.nbytes == one.owner.nbytes
-        for one in whole
+        for one in (*same, call.output)
     )
 
 
