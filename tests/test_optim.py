@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minidl
-from minidl import MSE, SGD, Backend, Linear, Optimizer, Parameter, disk, to_numpy
+from minidl import MSE, SGD, Backend, Linear, Optimizer, Parameter, disk, fit, to_numpy
 from minidl.backend import Array, is_writeable, namespace
 
 
@@ -265,3 +266,25 @@ def test_a_bad_learning_rate_in_a_state(rate: float) -> None:
     with pytest.raises(ValueError, match=f"SGD.load_state_dict: .* got learning_rate {rate}"):
         optimizer.load_state_dict({"learning_rate": rate})
     assert optimizer.learning_rate == 0.1
+
+
+def test_many_steps_without_a_recording_are_noticed_once(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On JAX, where each takes long."""
+    monkeypatch.setattr("minidl.optim.base.MOST_UNRECORDED", 3)
+    optimizer = SGD([parameter(backend, [1.0], [0.5])], 0.1)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for _ in range(7):
+            optimizer.step()
+    messages = [str(warning.message) for warning in seen]
+    if is_writeable(optimizer.parameters[0].value):
+        assert messages == []
+        return
+    (message,) = messages
+    assert message.startswith(f"SGD: 3 steps on {backend.name} without a recording")
+    assert "minidl.capture(step, [model, optimizer]) records a step" in message
+    model = network(backend, hidden=3)
+    optimizer = SGD(model.parameters(), 0.01)
+    fit(model, MSE(), optimizer, disk(20), epochs=5, batch_size=5, rng=0)  # warnings are errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
@@ -26,6 +27,10 @@ from minidl.optim.joined import Joined
 
 State: TypeAlias = dict[str, Array]
 """What an optimizer remembers of one θ, by name: arrays of the shape of θ or of no dimensions."""
+
+
+MOST_UNRECORDED = 500
+"""After so many steps that are not recorded there is a warning, on JAX."""
 
 
 class Optimizer(ABC):
@@ -76,6 +81,7 @@ class Optimizer(ABC):
         self._decaying = [not any(p is one for one in no_decay) for p in parameters]
         self._values = Joined(parameters, "value", str(self))
         self._gradients = Joined(parameters, "grad", str(self))
+        self._unrecorded = 0
         self._states: list[State] = []
         self._settled: list[Array] | None = None  # for these values, as `Joined` gave them
         self._place: Array = None  # an array that lies where the state does
@@ -106,7 +112,23 @@ class Optimizer(ABC):
         if self.weight_decay:
             values, gradients = self._decayed(values, gradients, rate)
         rows = zip(values, gradients, self._states, strict=True)
-        self._values.scatter([self.update(theta, g, rate, state) for theta, g, state in rows])
+        updated = [self.update(theta, g, rate, state) for theta, g, state in rows]
+        if self._values.scatter(updated):
+            self._count(updated[0])
+
+    def _count(self, theta: Array) -> None:
+        """Say once that steps take long which are not recorded, where each makes new arrays."""
+        if device_of(theta) is None:  # in a trace, of which nothing is counted
+            return
+        self._unrecorded += 1
+        if self._unrecorded == MOST_UNRECORDED:
+            warnings.warn(
+                f"{self}: {MOST_UNRECORDED} steps on {backend_of(theta).name} without a recording, "
+                "which take ten times as long as with one: minidl.capture(step, [model, "
+                "optimizer]) records a step, and fit does so by itself",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     @abstractmethod
     def update(self, theta: Array, gradient: Array, learning_rate: Array, state: State) -> Array:

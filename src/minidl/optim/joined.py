@@ -69,18 +69,20 @@ class Joined:
         self._known = [getattr(parameter, self._attribute) for parameter in self._parameters]
         self._joined = [view(array) for array in self._joined]
 
-    def scatter(self, joined: list[Array]) -> None:
-        """Give the parameters what became of the result of `gather`.
+    def scatter(self, joined: list[Array]) -> bool:
+        """Give the parameters what became of the result of `gather`; whether it is new arrays.
 
         Raises:
             TypeError, ValueError: for None, another array where `gather` gave one that can be
                 written to, or one that does not go with it.
         """
-        if joined[0] is not self._joined[0]:
-            self._check(joined)
-            for parameter, array in zip(self._parameters, joined, strict=True):
-                setattr(parameter, self._attribute, array)
-            self._known = self._joined = joined
+        if joined[0] is self._joined[0]:
+            return False
+        self._check(joined)
+        for parameter, array in zip(self._parameters, joined, strict=True):
+            setattr(parameter, self._attribute, array)
+        self._known = self._joined = joined
+        return True
 
     def _check(self, joined: list[Array]) -> None:
         for theta, array in zip(self._joined, joined, strict=True):
