@@ -30,10 +30,12 @@ from bench.work import Work
 DISTRIBUTIONS = {
     "array_api_compat": ("array-api-compat",),
     "array_api_strict": ("array-api-strict",),
+    "autograd": ("autograd",),
     "cupy": ("cupy-cuda12x", "cupy-cuda13x"),
     "jax": ("jax", "jaxlib"),
     "keras": ("keras",),
     "minidl": ("minidl",),
+    "numba": ("numba",),
     "numpy": ("numpy",),
     "sklearn": ("scikit-learn",),
     "scipy": ("scipy",),

@@ -79,6 +79,8 @@ CONTESTANTS = (
     _torch("torch.nn compiled", "torch_nn:TorchNN", "cpu", mode="default"),
     Entry("scikit-learn", "scikit-learn", "peer", "scikit_learn:ScikitLearn"),
     Entry("tinygrad", "tinygrad", "peer", "tinygrad_jit:Tinygrad"),
+    Entry("numba", "numba", "peer", "numba_compiled:Numba"),
+    Entry("autograd", "autograd", "peer", "autograd_hips:Autograd"),
     Entry("Keras", "keras", "peer", "keras_fit:Keras"),
     Entry(NUMPY_BY_HAND, "numpy", "by hand", "numpy_by_hand:Plain"),
     Entry("NumPy by hand, preallocated", "numpy", "by hand", "numpy_by_hand:Preallocated"),
