@@ -59,7 +59,6 @@ class Embedding(Module):
         self.features = check_count("Embedding", "features", features)
         values = np.random.default_rng(rng).normal(size=(self.num_embeddings, self.features))
         self.weights = Parameter(get_backend(backend).asarray(values), "weights")
-        self.add_parameter(self.weights)
 
     def config(self) -> dict[str, Any]:
         return {"num_embeddings": self.num_embeddings, "features": self.features}

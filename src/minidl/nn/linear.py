@@ -62,7 +62,6 @@ class Linear(Module):
         if has_bias:
             values = initializer(rng, (self.out_features,))
             self.bias = Parameter(backend.asarray(values), f"bias{number}")
-        self.add_parameter([p for p in (self.weights, self.bias) if p is not None])
 
     def config(self) -> dict[str, Any]:
         return {

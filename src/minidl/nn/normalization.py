@@ -29,10 +29,8 @@ class _Normalization(Module):
         self.bias: Any = None
         if affine:
             self.weights = Parameter(backend.asarray(np.ones(shape)), "weights")
-            self.add_parameter(self.weights)
         if affine and has_bias:
             self.bias = Parameter(backend.asarray(np.zeros(shape)), "bias")
-            self.add_parameter(self.bias)
 
     def _check(self, x: Array, held: Parameter | Buffer | None, shape: Any) -> None:
         """Raise unless `x` goes with what the layer holds, or is floating if it holds nothing."""
