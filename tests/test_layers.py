@@ -307,8 +307,8 @@ def test_nothing_is_read_back(
 
 @every_module
 def test_a_captured_step_is_the_eager_one(backend64: Backend, case: Case) -> None:
-    """On JAX this is a trace by `jax.jit`, on a GPU a CUDA graph."""
-    if not backend64.name.startswith(("jax", "torch:cuda", "cupy")):
+    """On JAX this is a trace by `jax.jit`, on a GPU a CUDA graph, on NumPy a list of calls."""
+    if not backend64.name.startswith(("numpy", "jax", "torch:cuda", "cupy")):
         pytest.skip(f"{backend64.name}: nothing is recorded, the step stays as it is")
     eager, recorded = Run(case, backend64), Run(case, backend64)
     step = capture(recorded.step, [recorded.model, recorded.optimizer])
