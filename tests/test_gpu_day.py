@@ -295,16 +295,18 @@ def test_runs_that_differ_are_a_fault() -> None:
         require_same("both", one, other)
 
 
-def test_programs_find_no_fault_where_nothing_is_recorded() -> None:
+def test_programs_find_no_fault_on_numpy() -> None:
     backend = minidl.get_backend("numpy")
     for program in (recordings.recorded, recordings.threads, host.launch):
         assert program(backend)
 
 
-def test_a_step_that_is_not_refused_is_a_fault() -> None:
-    """NumPy refuses nothing."""
+def test_a_step_that_is_not_refused_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = minidl.get_backend("numpy")
+    assert recordings.reads(backend).endswith("are refused, and training goes on")
+    monkeypatch.setattr(Run, "recorded", lambda _, step: step)
     with pytest.raises(FaultError, match="value, prints, copies: FaultError: it was recorded"):
-        recordings.reads(minidl.get_backend("numpy"))
+        recordings.reads(backend)
 
 
 def test_memory_that_grows_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

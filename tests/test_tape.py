@@ -86,6 +86,7 @@ UNRECORDABLE: dict[str, tuple[Callable[[Array], Any], str]] = {
     "to_numpy": (lambda x: float(minidl.to_numpy(x)[0, 0]), "reads a value"),
     "the bare memory": (lambda x: np.asarray(x)[0, 0], "reads a value"),
     "a copy": (lambda x: np.array(x, copy=True)[0, 0], "reads a value"),
+    "printing": (lambda x: len(f"{x}"), "reads a value"),
     "the buffer": (lambda x: memoryview(x)[0, 0], "memoryview"),
     "its attributes": (lambda x: x.ctypes.data * 1.0, "ndarray.ctypes"),
     "a mask": (lambda x: np.sum(x[x > 0]), "an index that is an array"),

@@ -27,7 +27,6 @@ from minidl.backend import Array, alike, detached
 from minidl.capture.errors import CaptureError
 from minidl.capture.rows import sum_over_rows
 from minidl.capture.state import State
-from minidl.capture.tape import NumPyTape
 from minidl.capture.traces import Compiled, Trace, check_compiler
 from minidl.nn.checks import check_place
 from minidl.nn.module import Module
@@ -147,6 +146,8 @@ def _record(
     if backend.library == "jax":
         return Trace(step, state, constants)
     if backend.library == "numpy":
+        from minidl.capture.tape import NumPyTape
+
         return NumPyTape(step, state, inputs, constants)
     inputs = tuple(backend.asarray(x) if _is_host_index(x) else x for x in inputs)
     if backend.library == "torch":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import array_api_compat.numpy as xp
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
@@ -241,7 +241,7 @@ class Noted(NDArrayOperatorsMixin):
         raise reads_a_value(TypeError("the values of an array that is recorded"))
 
     __array__ = __float__ = __int__ = __bool__ = __index__ = __complex__ = __iter__ = _read
-    __contains__ = tolist = item = tobytes = _read
+    __contains__ = __str__ = tolist = item = tobytes = _read
     __hash__ = object.__hash__
 
 
@@ -275,10 +275,10 @@ class _Namespace:
     """The array API on NumPy. What its functions make of numbers alone is part of the recording,
     where an array from elsewhere might be another at each step."""
 
-    __name__ = xp.__name__
+    __name__ = "array_api_compat.numpy"
 
     def __getattr__(self, name: str) -> Any:
-        function = getattr(xp, name)
+        function = getattr(importlib.import_module(self.__name__), name)
         if name in ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros"):
 
             def made(*arguments: Any, **keywords: Any) -> Noted:
