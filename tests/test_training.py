@@ -271,6 +271,25 @@ def test_on_numpy_what_cannot_be_recorded_is_trained_as_it_is(
     assert histories[0] == histories[1]
 
 
+def test_on_numpy_large_steps_are_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    class Counting(minidl.Identity):
+        def forward(self, x: Array) -> Array:
+            calls.append(type(x))
+            return super().forward(x)
+
+    for most in (3 * (8 + 2) - 1, 3 * (8 + 2)):  # a batch times parameters and inputs
+        monkeypatch.setattr("minidl.training.MOST_RECORDED", most)
+        model = Sequential(Linear(2, 2, backend="numpy"), Counting(), Linear(2, 1, bias=False))
+        optimizer = SGD(model.parameters(), 0.01)
+        x = np.ones((6, 2), "float32")
+        fit(model, MSE(), optimizer, (x, x[:, :1]), epochs=2, batch_size=3)
+    assert len(set(calls)) == 2
+    assert calls == [*[np.ndarray] * 4, *calls[4:]]
+    assert np.ndarray not in calls[4:]
+
+
 def test_on_numpy_errors_of_the_step_are_its_own() -> None:
     model = minidl.Sequential(Failing(), Linear(2, 2, backend="numpy"))
     optimizer = SGD(model.parameters(), 0.01)
