@@ -116,3 +116,9 @@ def test_constant() -> None:
 )
 def test_biases_are_zero(initializer: Initializer) -> None:
     np.testing.assert_array_equal(values(initializer, (4,)), np.zeros(4))
+
+
+@pytest.mark.parametrize("initializer", [0, "xavier", XavierNormal, np.zeros((2, 3))])
+def test_what_is_no_initializer(initializer: Any) -> None:
+    with pytest.raises(TypeError, match=r"^Linear: expected initializer to be such as .*, got "):
+        Linear(2, 3, initializer)

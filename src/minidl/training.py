@@ -71,9 +71,9 @@ class Epoch:
     A call goes through the samples in the given order, a batch at a time, and returns the batches'
     losses, summed, as an array of no dimensions on the device. Nothing is read back.
 
-    For each thousand batches the order is copied to the device once, and recorded, they are one
-    launch. The data are read at each call and not copied; recorded on a GPU, they must stay the
-    same arrays.
+    For each thousand batches the order is copied to the device once, and recorded on a GPU or on
+    JAX, they are one launch. The data are read at each call and not copied; recorded, they must
+    stay the same arrays.
 
     Args:
         model: The model.
@@ -81,14 +81,16 @@ class Epoch:
         optimizer: The optimizer, made from the model's parameters.
         data: Inputs and targets, both with the samples along the first axis.
         batch_size: The number of samples in a batch, at least 1; the last may be smaller.
-        capture: `"auto"` records on GPUs and on JAX, `"off"` nowhere, `"compile"` also has
-            PyTorch compile the step: see `minidl.capture` for what a step may then do.
+        capture: `"auto"` records epochs on GPUs and on JAX, and the step on NumPy, `"off"`
+            nothing; `"compile"` also has PyTorch compile the step: see `minidl.capture` for what
+            a step may then do.
 
     Raises:
         TypeError: for a batch size that is no integer, or anything of another kind.
         ValueError: for another `capture`, a batch size below 1, data that do not go together, or
             an optimizer with a parameter that is not the model's.
-        CaptureError: at the first call, if the step cannot be recorded.
+        CaptureError: at the first call, if the step cannot be recorded; on NumPy there is a
+            warning instead, and it is taken as it is.
     """
 
     def __init__(
@@ -245,7 +247,8 @@ def fit(
         TypeError: for an argument of another kind.
         ValueError: for epochs or a batch size below 1, no samples, another `capture`, metrics
             without anything to judge, or an optimizer or a schedule that is not of this training.
-        CaptureError: if the step cannot be recorded; `capture="off"` trains without.
+        CaptureError: if the step cannot be recorded; `capture="off"` trains without, as NumPy
+            does by itself, with a warning.
         NonFiniteLossError: if the loss of an epoch is not finite, or a parameter or a buffer after
             the last one. The error names the epoch.
     """

@@ -11,7 +11,7 @@ from minidl.backend import Array, Backend, constant, get_backend, matmul, namesp
 from minidl.nn.checks import check_array, saved
 from minidl.nn.initializers import Initializer, XavierUniform
 from minidl.nn.module import Module
-from minidl.nn.numbers import check_count, check_flag
+from minidl.nn.numbers import check_count, check_flag, shortly
 from minidl.nn.parameter import Parameter
 
 _count = itertools.count()
@@ -52,7 +52,12 @@ class Linear(Module):
         self.in_features = check_count("Linear", "in_features", in_features)
         self.out_features = check_count("Linear", "out_features", out_features)
         has_bias = check_flag("Linear", "bias", bias)
-        initializer = initializer or XavierUniform()
+        initializer = XavierUniform() if initializer is None else initializer
+        if not callable(initializer) or isinstance(initializer, type):
+            raise TypeError(
+                "Linear: expected initializer to be such as minidl.Normal(0.1), "
+                f"got {shortly(initializer)}; rng=… takes a seed"
+            )
         rng = np.random.default_rng(rng)
         backend = get_backend(backend)
         number = next(_count)

@@ -157,8 +157,6 @@ class Noted(NDArrayOperatorsMixin):
                 given = (*arguments[1:], keywords.get("fill_value"))[0]
                 noted_assign(made, {"zeros_like": 0, "ones_like": 1}.get(name, given))
             return made
-        if function is np.copyto and set(keywords) <= {"casting"} and _is_noted(arguments[0]):
-            return noted_assign(*arguments, **keywords)
         if function in WITH_OUT:
             return _done(function, arguments, keywords, out)
         if function is np.where and len(arguments) == 3:
@@ -320,7 +318,7 @@ def _viewed(
     return _tape().note(Again(function), arguments, keywords, made)
 
 
-def noted_assign(x: Noted, value: Any, casting: str = "unsafe") -> None:  # noqa: ARG001
+def noted_assign(x: Noted, value: Any) -> None:
     """x[...] = value."""
     _tape().will_write(x)
     assigned(_bare(value), x.array)
