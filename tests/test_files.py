@@ -356,7 +356,10 @@ BIG = 10**9
         ({**LINEAR, "in_features": -2}, "a size as 'in_features' of Linear, got"),
         ({**LINEAR, "in_features": 1}, r"weights has shape \(2, 3\) and not \(1, 3\)"),
         ({**LINEAR, "backend": "torch"}, "a config of Linear without backend and rng, got one"),
-        ({**LINEAR, "initializer": [1]}, "a config that makes a Linear, got: Linear: expected initializer to be such as"),
+        (
+            {**LINEAR, "initializer": [1]},
+            "a config that makes a Linear, got: Linear: expected initializer to be such as",
+        ),
         ({**LINEAR, "size": 1}, "a config that makes a Linear, got: .*size"),
         ({"type": "Linear"}, "a size as 'in_features' of Linear, got None"),
         ({**LINEAR, "in_features": 10**4000}, "a size as 'in_features' of Linear, got 1000"),
