@@ -327,7 +327,7 @@ def test_a_long_epoch_comes_in_pieces(backend: Backend, monkeypatch: pytest.Monk
     order = np.random.default_rng(0).permutation(50)
     totals = []
     for most in (1000, 4):
-        monkeypatch.setattr("minidl.training.MOST_BATCHES", most)
+        monkeypatch.setattr("minidl.training.epoch.MOST_BATCHES", most)
         model = network(backend, hidden=5)
         epoch = minidl.Epoch(model, MSE(), SGD(model.parameters(), 0.01), (x, target), 3)
         totals.append([float(epoch(order)), float(epoch(order))])

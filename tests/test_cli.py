@@ -472,7 +472,7 @@ def test_train_interrupted(
             raise KeyboardInterrupt
         return minidl.to_numpy(x)
 
-    monkeypatch.setattr("minidl.training.to_numpy", interrupted)
+    monkeypatch.setattr("minidl.training.loop.to_numpy", interrupted)
     done = run("train", "--json", "--epochs", "9", "--out", "x")
     assert done.code == 130
     if epochs == 0:

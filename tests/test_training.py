@@ -206,7 +206,8 @@ def test_an_epoch_reads_back_one_number(backend: Backend, monkeypatch: pytest.Mo
         reads.append(x)
         return to_numpy(x)
 
-    monkeypatch.setattr("minidl.training.to_numpy", counted)
+    for file in ("loop", "divergence"):
+        monkeypatch.setattr(f"minidl.training.{file}.to_numpy", counted)
     model = network(backend, hidden=3)
     optimizer = SGD(model.parameters(), 0.01)
     fit(model, MSE(), optimizer, disk(40, rng=0), epochs=5, batch_size=10, rng=0)
@@ -280,7 +281,7 @@ def test_on_numpy_large_steps_are_not_recorded(monkeypatch: pytest.MonkeyPatch) 
             return super().forward(x)
 
     for most in (3 * (8 + 2) - 1, 3 * (8 + 2)):  # a batch times parameters and inputs
-        monkeypatch.setattr("minidl.training.MOST_RECORDED", most)
+        monkeypatch.setattr("minidl.training.epoch.MOST_RECORDED", most)
         model = Sequential(Linear(2, 2, backend="numpy"), Counting(), Linear(2, 1, bias=False))
         optimizer = SGD(model.parameters(), 0.01)
         x = np.ones((6, 2), "float32")

@@ -1,0 +1,8 @@
+"""The training loop and what it remembers."""
+
+from minidl.training.divergence import NonFiniteLossError
+from minidl.training.epoch import Epoch
+from minidl.training.history import History
+from minidl.training.loop import fit
+
+__all__ = ["Epoch", "History", "NonFiniteLossError", "fit"]
