@@ -79,10 +79,13 @@ def capture(
     cells = State(state)
     if mode == "compile":
         step = compiled(step, state)
-    if cells.backend.name.startswith(("numpy", *_WHOLE_LOOPS)):
+    name = cells.backend.name
+    if name.startswith(_WHOLE_LOOPS) or (name in _TAPES and mode == "auto"):
         return _Captured(step, cells, constants, _record)
     return functools.wraps(step)(functools.partial(_with, step, constants)) if constants else step
 
+
+_TAPES = ("numpy", "torch")
 
 _WHOLE_LOOPS = ("jax", "torch:cuda", "cupy")
 
@@ -145,10 +148,10 @@ def _record(
     backend = state.backend
     if backend.library == "jax":
         return Trace(step, state, constants)
-    if backend.library == "numpy":
-        from minidl.capture.tape import NumPyTape
+    if backend.name in _TAPES:
+        from minidl.capture.tape import StepTape
 
-        return NumPyTape(step, state, inputs, constants)
+        return StepTape(step, state, inputs, constants)
     inputs = tuple(backend.asarray(x) if _is_host_index(x) else x for x in inputs)
     if backend.library == "torch":
         from minidl.capture.torch_graph import TorchGraph
