@@ -57,8 +57,11 @@ FROM_NUMBERS = ("arange", "eye", "full", "linspace", "ones", "scalar_tensor", "z
 FILLED = {"zeros_like": 0, "new_zeros": 0, "ones_like": 1, "new_ones": 1}
 """Operators that make a tensor like another one and fill it."""
 
-UNSEEN = {"numpy", "tolist", "__array__", "data_ptr", "untyped_storage", "storage", "__dlpack__"}
-"""Methods of a tensor that give its bare memory, or all its values, and are no operators."""
+UNSEEN = {
+    "__array__", "__dlpack__", "__format__", "__repr__", "data_ptr", "numpy", "storage", "tolist",
+    "untyped_storage",
+}  # fmt: skip
+"""Methods of a tensor that give its memory or its values and are no operators."""
 
 
 class TorchCalls(Library):
@@ -131,10 +134,7 @@ class _Escapes(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
 
 
 class _Operators(modes.TorchDispatchMode):  # type: ignore[misc]
-    """A block in which the operators of PyTorch are noted on a tape.
-
-    While one is handled, neither mode is in force.
-    """
+    """A block in which the operators of PyTorch are noted on a tape."""
 
     def __init__(self, tape: Tape) -> None:
         super().__init__()
@@ -143,7 +143,10 @@ class _Operators(modes.TorchDispatchMode):  # type: ignore[misc]
     def __torch_dispatch__(
         self, operator: Any, types: Any, arguments: Any = (), keywords: Any = None
     ) -> Any:
-        keywords = keywords or {}
+        with torch._C.DisableTorchFunction():  # here the memory may be asked for
+            return self._done(operator, arguments, keywords or {})
+
+    def _done(self, operator: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         tags = operator.tags
         if torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags:
             raise reads_a_value(TypeError(str(operator)))
