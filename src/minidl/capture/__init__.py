@@ -9,8 +9,8 @@
         return value
 
 How it is done depends on the library: a CUDA graph for CuPy and for PyTorch on a GPU, `jax.jit` for
-JAX, a list of calls into prepared arrays for NumPy, `torch.compile` on request for PyTorch. On
-array_api_strict, and on PyTorch on the CPU without the request, the step stays as it is.
+JAX, a list of calls into prepared arrays for NumPy and for PyTorch on the CPU, `torch.compile` on
+request for PyTorch. On array_api_strict the step stays as it is.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ _WHOLE_LOOPS = ("jax", "torch:cuda", "cupy")
 
 
 def records_loops(state: Iterable[Module | Optimizer]) -> bool:
-    """Whether many steps are better recorded as one. On NumPy they are not, where the recording of
+    """Whether many steps are better recorded as one. Lists of calls are not, where the recording of
     a step costs nothing more for being called again."""
     return State(state).backend.name.startswith(_WHOLE_LOOPS)
 

@@ -140,6 +140,11 @@ class _Operators(modes.TorchDispatchMode):  # type: ignore[misc]
         super().__init__()
         self.tape = tape
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No, as PyTorch would import its compiler for that, which takes seconds."""
+        return False
+
     def __torch_dispatch__(
         self, operator: Any, types: Any, arguments: Any = (), keywords: Any = None
     ) -> Any:
