@@ -9,6 +9,8 @@ environment variable `MINIDL_BACKEND` named when minidl was imported, or `numpy`
 """
 
 from minidl.backend.arrays import (
+    accumulated,
+    affine,
     alike,
     constant,
     detached,
@@ -45,6 +47,8 @@ __all__ = [
     "BackendError",
     "BackendStatus",
     "UnusableBackendError",
+    "accumulated",
+    "affine",
     "alike",
     "available_backends",
     "backend_of",

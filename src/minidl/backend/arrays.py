@@ -30,7 +30,10 @@ def device_of(x: Array) -> Any:
 
 def device_key(x: Array) -> Any:
     """What identifies the device of an array and may be part of a key; None where JAX traces."""
-    device = device_of(x)
+    try:
+        device = x.device
+    except AttributeError:
+        return None
     return repr(device) if device.__hash__ is None else device  # CuPy's devices have no hash
 
 
@@ -38,6 +41,7 @@ def device_key(x: Array) -> Any:
 # torch.compile warns.
 _namespaces: dict[type, Any] = {}
 _libraries: dict[type, Any] = {}
+_compiling: dict[type, Callable[[], bool]] = {}  # of torch, whether torch.compile traces
 _writeable: dict[type, bool] = {}
 
 
@@ -51,7 +55,9 @@ def namespace(x: Array) -> Any:
         xp = _namespaces[type(x)] = array_api_compat.array_namespace(x)
         # Now, since torch.compile traces no import.
         name = xp.__name__.removeprefix("array_api_compat.")
-        _libraries[type(x)] = importlib.import_module(name)
+        _libraries[type(x)] = library = importlib.import_module(name)
+        if name == "torch":
+            _compiling[type(x)] = library.compiler.is_compiling
     return xp
 
 
@@ -159,8 +165,10 @@ def no_new_constants() -> Iterator[None]:
 
 def _is_traced(x: Array, device: Any) -> bool:
     """Whether JAX or torch.compile traces `x`."""
-    xp = library(x)
-    return device is None or (xp.__name__ == "torch" and xp.compiler.is_compiling())
+    if type(x) not in _libraries:
+        namespace(x)
+    is_compiling = _compiling.get(type(x))
+    return device is None if is_compiling is None else is_compiling()
 
 
 Product: TypeAlias = Callable[[Array, Array], Array]
@@ -176,6 +184,22 @@ def matmul(a: Array, b: Array) -> Array:
     """
     product = _products.get(threading.get_ident()) if _products else None
     return a @ b if product is None else product(a, b)
+
+
+def affine(x: Array, weights: Array, bias: Array) -> Array:
+    """x · W + b, for a matrix W and a vector b."""
+    if x.ndim == 2 and hasattr(x, "addmm"):  # of torch, one call
+        return bias.addmm(x, weights)
+    return matmul(x, weights) + bias
+
+
+def accumulated(total: Array, a: Array, b: Array) -> Array:
+    """`total` + a · b, for a matrix or a vector a and a matrix b: in place where arrays can be
+    written to."""
+    if hasattr(total, "addmm_"):  # of torch, one call
+        return total.addmm_(a, b) if a.ndim == 2 else total.addmv_(b.T, a)
+    total += matmul(a, b)
+    return total
 
 
 @contextmanager
@@ -228,6 +252,8 @@ def overwritten(x: Array, value: Array) -> Array:
 
 def zeroed(x: Array) -> Array:
     """`x` set to zero in place; a new array of zeros where arrays cannot be written to."""
+    if hasattr(x, "zero_"):  # of torch
+        return x.zero_()
     if is_writeable(x):
         fill(x, 0)
         return x

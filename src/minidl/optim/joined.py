@@ -25,6 +25,7 @@ class Joined:
     def __init__(self, parameters: Sequence[Parameter], attribute: str, owner: str) -> None:
         self._parameters = parameters
         self._attribute = attribute
+        self._attributes = [attribute] * len(parameters)  # for `map`, as steps ask thrice
         self._owner = owner
         self._shapes = [tuple(getattr(p, attribute).shape) for p in parameters]
         self._known: list[Array] = []
@@ -37,15 +38,19 @@ class Joined:
 
     def gather(self) -> list[Array]:
         """The vector of shape `(total number of elements,)` in a list, or the arrays."""
-        arrays = [getattr(parameter, self._attribute) for parameter in self._parameters]
-        if len(self._known) != len(arrays) or not all(map(operator.is_, arrays, self._known)):
-            for p, array, shape in zip(self._parameters, arrays, self._shapes, strict=True):
-                check_array(p, self._attribute, array, arrays[0], shape)
-            self._known = self._joined = arrays
-            # NumPy's operations make scalars of arrays without dimensions
-            if is_writeable(arrays[0]) or isinstance(arrays[0], np.generic):
-                self._make_views(arrays)
+        arrays = map(getattr, self._parameters, self._attributes)
+        if not (self._known and all(map(operator.is_, arrays, self._known))):
+            self._join()
         return self._joined
+
+    def _join(self) -> None:
+        arrays = [getattr(parameter, self._attribute) for parameter in self._parameters]
+        for p, array, shape in zip(self._parameters, arrays, self._shapes, strict=True):
+            check_array(p, self._attribute, array, arrays[0], shape)
+        self._known = self._joined = arrays
+        # NumPy's operations make scalars of arrays without dimensions
+        if is_writeable(arrays[0]) or isinstance(arrays[0], np.generic):
+            self._make_views(arrays)
 
     def release(self) -> None:
         """Hold no array until the next `gather`. Where there are views, that joins them anew."""
