@@ -174,6 +174,9 @@ RECORDABLE: dict[str, Callable[[Array], Any]] = {
     "integers": lambda x: (x * 10).to(torch.int32) // 3,
     "a product with a vector": lambda x: (x[0] @ x[1:3]) + x[:2].T @ x[:2, 0],
     "a fused product": lambda x: torch.addmm(table, x[:2], x[:2])[0],
+    "fused products in place": lambda x: (x[:2] * 1.0).addmm_(x[:2], x[2:4])[0].addmv_(x[:2], x[0]),
+    "fused products into zeros": lambda x: torch.zeros_like(x[:2]).addmm_(x[:2], x[2:4])[0],
+    "a scaled product": lambda x: (x[:2] * 1.0).addmm_(x[:2], x[2:4], alpha=0.5)[0],
     "of PyTorch's networks": lambda x: torch.nn.functional.softmax(x, dim=1),
     "with statistics": normalized,
     "a change of shape in place": lambda x: (x[:1] * 1.0).squeeze_(0),
@@ -196,9 +199,9 @@ def test_the_program_has_a_call_for_each_operation() -> None:
     step(*batches(1)[0])
     (recording,) = step.recordings  # type: ignore[attr-defined]
     names = [line.partition("(")[0] for line in str(recording.program).splitlines()]
-    forward = ["mul", "mm", "add", "tanh", "mm", "add"]
+    forward = ["mul", "addmm", "tanh", "addmm"]
     loss = ["sub", "mul", "sum", "add"]
-    backward = ["mm", "mm", "mm", "mul", "sub", "mul", "mm", "mm"]
+    backward = ["mm", "mv", "mm", "mul", "sub", "mul", "mm", "mv"]
     assert names == [*forward, *loss, *backward, "mul", "sub"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -50,6 +51,9 @@ WITH_NUMBERS = {
     torch.ne, torch.sub,
 }  # fmt: skip
 """Functions that take longer with a number than with a tensor of it."""
+
+PRODUCTS = {"addmm_": torch.mm, "addmv_": torch.mv}
+"""Operators that add a product to a tensor in place, by their products."""
 
 FROM_NUMBERS = ("arange", "eye", "full", "linspace", "ones", "scalar_tensor", "zeros")
 """Operators that make a tensor of numbers alone."""
@@ -208,27 +212,36 @@ class _Operators(modes.TorchDispatchMode):  # type: ignore[misc]
     def _written(self, operator: Any, arguments: Any, keywords: Any) -> Any:
         """Do and note an operator that writes to its first argument or to `out`."""
         written = [one.name for one in operator._schema.arguments if _is_written(one)]
-        if len(written) > 1 or written[0] not in ("self", "out"):
+        if written not in (["self"], ["out"]):
             raise leaves_the_record(str(operator))
-        output = self._piece(keywords["out"] if written == ["out"] else arguments[0])
-        whole = torch.empty(0, dtype=torch.uint8).set_(
-            (keywords["out"] if written == ["out"] else arguments[0]).untyped_storage()
-        )
+        x = keywords["out"] if written == ["out"] else arguments[0]
+        output = self._piece(x)
+        whole = torch.empty(0, dtype=torch.uint8).set_(x.untyped_storage())
         self.tape.will_write(output.memory, lambda: (whole, whole.clone()))
         given, named = mapped(torch.Tensor, self._piece, (arguments, keywords))
-        result = operator(*arguments, **keywords)
         named.pop("out", None)
+        result = operator(*arguments, **keywords)
+        self.tape.calls += self._calls_in_place(operator, given, named, output)
+        return result
+
+    def _calls_in_place(
+        self, operator: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Piece
+    ) -> list[Call]:
+        """The calls that do what an operator does to a tensor that is there."""
         name, function = _name(operator), _out_function(operator)
         if name in ("copy_", "fill_", "zero_"):
-            call = Call(assigned, (*given[1:2], 0)[:1], {}, output)
-        elif function is not None:
-            call = Call(function, given, named, output)
-        elif written == ["out"]:
+            return [Call(assigned, (*arguments[1:2], 0)[:1], {}, output)]
+        if name in PRODUCTS and not keywords:  # a product and a sum, which may become a product
+            product = Piece(Memory(output.nbytes), 0, *_contiguous(output), output.dtype)
+            return [
+                Call(PRODUCTS[name], arguments[1:], {}, product),
+                Call(torch.add, (output, product), {}, output),
+            ]
+        if function is not None:
+            return [Call(function, arguments, keywords, output)]
+        if arguments[:1] != (output,):  # it is `out`
             raise leaves_the_record(str(operator))
-        else:
-            call = Call(Again(operator, in_place=True), given, named, output)
-        self.tape.calls.append(call)
-        return result
+        return [Call(Again(operator, in_place=True), arguments, keywords, output)]
 
     def _constant(self, x: Array) -> Array:
         """A tensor that is made of numbers alone: at each step the same."""
@@ -240,6 +253,12 @@ class _Operators(modes.TorchDispatchMode):  # type: ignore[misc]
 
     def _piece(self, x: Array) -> Piece:
         return _piece(self.tape, x)
+
+
+def _contiguous(x: Piece) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shape and the strides of an array like `x` whose elements follow each other."""
+    strides = [x.dtype.itemsize * math.prod(x.shape[axis + 1 :]) for axis in range(len(x.shape))]
+    return x.shape, tuple(strides)
 
 
 def _name(operator: Any) -> str:
