@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import operator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,15 +37,15 @@ def test_a_recorded_product_is_taken() -> None:
     """That of CuPy, here on NumPy."""
     pairs = []
 
-    def noted(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        pairs.append((a, b))
-        return operator.matmul(a, b)
+    def noted(a: Any, b: Any) -> Any:
+        pairs.append((a.shape, b.shape))
+        return a @ b
 
     x, weights, bias = values(5, 3), values(3, 4), values(4)
     with product(noted):
         y = affine(x, weights, bias)
         accumulated(weights, x.T, y)
-    assert [(a.shape, b.shape) for a, b in pairs] == [((5, 3), (3, 4)), ((3, 5), (5, 4))]
+    assert pairs == [((5, 3), (3, 4)), ((3, 5), (5, 4))]
 
 
 @pytest.mark.parametrize("shape", [(), (7,), (2, 3), (0, 3)])
