@@ -27,6 +27,7 @@ from minidl.backend.arrays import (
     overwritten,
     product,
     selected,
+    summed,
     zeroed,
 )
 from minidl.backend.base import DTYPES, Array, Backend, BackendError, to_numpy
@@ -69,6 +70,7 @@ __all__ = [
     "overwritten",
     "product",
     "selected",
+    "summed",
     "to_numpy",
     "use_backend",
     "zeroed",
