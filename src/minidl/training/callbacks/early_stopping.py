@@ -40,7 +40,7 @@ class EarlyStopping:
 
     Args:
         monitor: The column: a loss, or a metric by its name.
-        patience: How many epochs in a row may pass without a better value: 0 stops at the first.
+        patience: After how many epochs in a row without a better value it ends, at least 1.
         min_delta: By how much a value must be better to count.
         mode: `"min"` where less is better, `"max"` where more is; `"auto"` takes more for better
             where the column's name holds "accuracy" or "r2".
@@ -68,7 +68,7 @@ class EarlyStopping:
         rises = mode == "max" or (mode == "auto" and any(name in monitor for name in RISING))
         self.monitor = monitor
         self.mode = "max" if rises else "min"
-        self.patience = check_count("EarlyStopping", "patience", patience, least=0)
+        self.patience = check_count("EarlyStopping", "patience", patience)
         self.min_delta = check_number("EarlyStopping", "min_delta", min_delta, "[0, inf)")
         self.restore_best = check_flag("EarlyStopping", "restore_best", restore_best)
         self._held: dict[str, Parameter | Buffer] = {}
@@ -95,7 +95,7 @@ class EarlyStopping:
         if self._is_better(value):
             self.best_epoch, self.best_value = history.epochs, value
             self._best = {path: _copy(one.value) for path, one in self._held.items()}
-        elif history.epochs - self.best_epoch > self.patience:
+        elif history.epochs - self.best_epoch >= self.patience:
             self.stopped_epoch = history.epochs
         return self.stopped_epoch is not None
 
@@ -113,23 +113,25 @@ class EarlyStopping:
     def state_dict(self) -> dict[str, Any]:
         """What it needs to go on later: numbers, and the best values as NumPy arrays by path."""
         best = {path: np.array(to_numpy(value)) for path, value in self._best.items()}
-        return {"best_epoch": self.best_epoch, "best_value": self.best_value, "best": best}
+        value = self.best_value if self.best_epoch else None  # NaN is none of JSON's numbers
+        return {"best_epoch": self.best_epoch, "best_value": value, "best": best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was called, in a `fit` that has called `on_fit_start`."""
         owner = "EarlyStopping.load_state_dict"
         best_epoch = check_count(owner, "best_epoch", state["best_epoch"], least=0)
         best = state["best"]
-        if best.keys() != (self._held.keys() if best_epoch else set()):
+        if best_epoch and best.keys() != self._held.keys():
             raise ValueError(
                 f"{owner}: expected the best values of the model's parameters and buffers, got "
                 f"others: {shortly(sorted(best.keys() ^ self._held.keys()))}"
             )
-        self.best_epoch, self.best_value = best_epoch, float(state["best_value"])
+        self.best_epoch = best_epoch
+        self.best_value = float(state["best_value"]) if best_epoch else math.nan
         self._best = {
             path: backend_of(one.value).asarray(best[path], dtype_name(one.value))
             for path, one in self._held.items()
-            if path in best
+            if best_epoch
         }
 
 

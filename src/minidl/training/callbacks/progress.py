@@ -21,16 +21,20 @@ class ProgressBar:
     def __init__(self) -> None:
         self._progress = imported("rich.progress", "rich")
         self._console = imported("rich.console", "rich")
+        self._table = imported("rich.table", "rich")
         self._bar: Any = None
 
     def on_fit_start(self, model: Module, optimizer: Optimizer) -> None:  # noqa: ARG002
         rich, console = self._progress, self._console.Console(stderr=True)
+        whole = self._table.Column(no_wrap=True)  # a narrow terminal cuts the text instead
+        rest = self._table.Column(no_wrap=True, overflow="ellipsis", ratio=1)
         self._bar = rich.Progress(
-            rich.BarColumn(),
-            rich.MofNCompleteColumn(),
-            rich.TimeRemainingColumn(),
-            rich.TextColumn("{task.description}", markup=False),
+            rich.BarColumn(bar_width=10),
+            rich.MofNCompleteColumn(table_column=whole),
+            rich.TimeRemainingColumn(table_column=whole),
+            rich.TextColumn("{task.description}", markup=False, table_column=rest),
             console=console,
+            expand=True,
             disable=not (console.is_terminal or console.is_jupyter),
         )
         self._bar.add_task("", total=None)
