@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -12,8 +13,9 @@ from minidl.backend import Array, to_numpy
 from minidl.metrics import Metric
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
-from minidl.nn.numbers import check_count, shortly
+from minidl.nn.numbers import check_count, check_flag, shortly
 from minidl.optim import Optimizer
+from minidl.signals import sigterm_noted
 from minidl.training.checks import (
     Data,
     check_pair,
@@ -21,6 +23,7 @@ from minidl.training.checks import (
     checked_callbacks,
     checked_metrics,
 )
+from minidl.training.checkpoints import Checkpoint, Checkpoints
 from minidl.training.divergence import diverged, is_finite
 from minidl.training.epoch import Epoch
 from minidl.training.history import History
@@ -40,6 +43,8 @@ def fit(
     rng: np.random.Generator | int | None = None,
     callbacks: Iterable[Callable[[History], object]] = (),
     capture: str = "auto",
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> History:
     """Train a model.
 
@@ -63,6 +68,12 @@ def fit(
         callbacks: Called after each epoch with the history so far. The history is the one that
             `fit` returns, so a callback that keeps it has it also if training is interrupted.
         capture: How epochs are recorded: `"auto"`, `"off"` or `"compile"`, as for `Epoch`.
+        checkpoint: A folder for checkpoints, one after each epoch, of which the newest three are
+            kept; or a `Checkpoint` that says more. With it, SIGTERM ends the process with a
+            checkpoint and the exit code 143, in the midst of an epoch if that has more than a
+            thousand batches.
+        resume: Whether to go on from the newest checkpoint in the folder, if there is one. What
+            training consists of must be made as it was then; `epochs` may be more.
 
     Returns:
         The history, an entry an epoch.
@@ -86,6 +97,16 @@ def fit(
     rng = np.random.default_rng(rng)
     train_epoch = Epoch(model, loss, optimizer, data, batch_size, capture=capture)
     history = History()
+    checkpoints = None
+    if check_flag("fit", "resume", resume) and checkpoint is None:
+        raise ValueError("fit: expected a checkpoint, a folder, to resume from, got none")
+    if checkpoint is not None:
+        settings = {"batch_size": int(batch_size), "samples": int(x.shape[0])}
+        checkpoints = Checkpoints(checkpoint, model, loss, optimizer, callbacks, rng, settings)
+        checkpoints.begin(resume, epochs)
+        history = History(**checkpoints.history)
+        if checkpoints.ended:
+            return history
 
     def evaluate() -> list[tuple[list[float], float]]:
         """The columns of the history, each with its next entry."""
@@ -102,16 +123,21 @@ def fit(
         model._forget()  # no backward will come
         return entries
 
-    start = time.perf_counter()
-    with np.errstate(over="ignore", invalid="ignore"):  # the check of the loss says it better
+    start = time.perf_counter() - history.seconds
+    quiet = np.errstate(over="ignore", invalid="ignore")  # the check of the loss says it better
+    with quiet, sigterm_noted(checkpoints is not None) as terminated:
         try:
             evaluate()
         except Exception as error:
             error.add_note("(fit judged the model before the first update, and so it went)")
             raise
-        for epoch in range(1, epochs + 1):
+        for epoch in range(len(history.loss) + 1, epochs + 1):
             model.train()
-            total = float(to_numpy(train_epoch(rng.permutation(x.shape[0]))))
+            order = rng.permutation(x.shape[0])
+            if checkpoints is None:
+                total = float(to_numpy(train_epoch(order)))
+            else:
+                total = float(to_numpy(checkpoints.train(train_epoch, order, terminated)))
             if not math.isfinite(total):
                 raise diverged(f"a finite loss, got {total} in epoch {epoch}", data, optimizer)
             if epoch == epochs and not is_finite(model):  # no later loss would show it
@@ -123,6 +149,8 @@ def fit(
             history.seconds = time.perf_counter() - start
             for callback in callbacks:
                 callback(history)
+            if checkpoints is not None:
+                checkpoints.epoch_ended(vars(history), epochs * (epoch == epochs), terminated())
     return history
 
 
