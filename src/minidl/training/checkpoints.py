@@ -81,7 +81,6 @@ class Checkpoints:
 
     Attributes:
         history: The columns of the history so far.
-        ended: Whether the training that `resume` found had come to its end.
 
     Raises:
         TypeError: for a callback with a state that cannot be written.
@@ -114,19 +113,21 @@ class Checkpoints:
             **settings,
         }
         self.history: dict[str, list[float]] = {}
-        self.ended = False
-        self._part, self._total = 0, None
+        self._found: dict[str, Any] | None = None
+        self._ended = False
+        self._part = 0
+        self._total: Array | None = None
         self._generator = rng.bit_generator.state  # from before the epoch under way
         self._written = time.monotonic()
         encoded(self._state(0), FORMAT)
 
-    def begin(self, resume: bool, epochs: int) -> None:
-        """Make the folder, remove what killed runs have left in it, and with `resume` go on from
-        its newest checkpoint that is whole, if there is any.
+    def open(self, resume: bool, epochs: int) -> None:
+        """Make the folder, remove what killed runs have left in it, and with `resume` read its
+        newest checkpoint that is whole, if there is any.
 
         Raises:
             ValueError: for checkpoints without `resume`, for those of another training, and for
-                fewer epochs than have been trained. Nothing has changed then.
+                fewer epochs than have been trained.
             FileFormatError: if all are damaged.
             OSError: if the folder cannot be made or read.
         """
@@ -148,14 +149,22 @@ class Checkpoints:
             raise ValueError(
                 f"fit: expected epochs to be at least the {begun} of {path}, got {epochs}"
             )
-        # Callbacks first: a schedule sets the learning rate, and the optimizer's is the last word.
-        for one, state in zip(self._callbacks, tree["callbacks"], strict=True):
-            one.load_state_dict(state)
-        self._model.load_state_dict(tree["model"])
-        self._optimizer.load_state_dict(tree["optimizer"])
-        self._rng.bit_generator.state = self._generator = tree["generator"]
-        self.history, self._part, self._total = tree["history"], tree["part"], tree["total"]
-        self.ended = epochs in (tree["ended"], 0 if tree["part"] else begun)
+        self._found = tree
+        self.history = tree["history"]
+        self._ended = epochs in (tree["ended"], 0 if tree["part"] else begun)
+
+    def resume(self) -> bool:
+        """Take over what was read, if anything was; whether the training had come to its end."""
+        if self._found is not None:
+            tree, self._found = self._found, None
+            # Callbacks first: schedules set the learning rate, and the optimizer's is the last word.
+            for one, state in zip(self._callbacks, tree["callbacks"], strict=True):
+                one.load_state_dict(state)
+            self._model.load_state_dict(tree["model"])
+            self._optimizer.load_state_dict(tree["optimizer"])
+            self._rng.bit_generator.state = self._generator = tree["generator"]
+            self._part, self._total = tree["part"], tree["total"]
+        return self._ended
 
     def train(
         self, epoch: Epoch, order: np.ndarray[Any, Any], terminated: Callable[[], bool]
@@ -238,7 +247,7 @@ def _settings_of(
     arguments = inspect.signature(type(optimizer)).parameters.keys() - {"learning_rate"}
     options = {name: getattr(optimizer, name, None) for name in sorted(arguments)}
     state = optimizer.state_dict()
-    held = [*model.named_parameters(), *model.named_buffers()]
+    held: list[tuple[str, Any]] = [*model.named_parameters(), *model.named_buffers()]
     return {
         "modules": {path: type(one).__name__ for path, one in model.named_modules()},
         "arrays": {path: list(one.value.shape) for path, one in held},

@@ -1,0 +1,219 @@
+"""Trainings that are killed at random moments and go on: how they end, beside one that was not.
+
+    python tests/killed.py                      30 with SIGKILL and 30 with SIGTERM
+    python tests/killed.py --runs 6 --backends numpy --signals SIGKILL --seed 1
+
+Each training is killed, resumed, killed again, and resumed to its end. A line counts those that end
+bit-identical, the checkpoints that could not be read, and the files that were left over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minidl
+from minidl import AdamW, BatchNorm1d, Dropout, Linear, ReLU, Schedule, Sequential, schedules
+from minidl.backend import Array
+from minidl.callbacks import EarlyStopping
+from minidl.exchange.trees import read_tree
+from minidl.training import checkpoints, epoch
+
+EPOCHS = 40
+
+
+class Run:
+    """A training with all that has a state: Dropout, BatchNorm, AdamW with the largest squares, a
+    cosine and early stopping, of more parts an epoch than one."""
+
+    def __init__(
+        self, backend: str | minidl.Backend, epochs: int = EPOCHS, capture: str = "auto"
+    ) -> None:
+        backend = minidl.get_backend(backend)
+        rng = np.random.default_rng(0)
+        self.model = Sequential(
+            Linear(2, 64, rng=rng, backend=backend),
+            BatchNorm1d(64, backend=backend),
+            ReLU(),
+            Dropout(0.2, rng=rng, backend=backend),
+            Linear(64, 2, rng=rng, backend=backend),
+        )
+        self.optimizer = AdamW(self.model.parameters(), 0.01, amsgrad=True)
+        self.schedule = Schedule(self.optimizer, schedules.cosine_annealing(EPOCHS))
+        self.stopping = EarlyStopping(patience=EPOCHS)
+        self.data = minidl.disk(210, rng=rng, backend=backend)
+        self.validation = minidl.disk(50, rng=rng, backend=backend)
+        self.epochs, self.capture = epochs, capture
+        self.history = minidl.History()
+
+    def fit(self, **arguments: Any) -> Run:
+        callbacks = [self.schedule, self.stopping, *arguments.pop("callbacks", [])]
+        self.history = minidl.fit(
+            self.model,
+            minidl.MSE(),
+            self.optimizer,
+            self.data,
+            epochs=self.epochs,
+            batch_size=10,
+            validation=self.validation,
+            metrics={"error": minidl.classification_error},
+            rng=3,
+            callbacks=callbacks,
+            capture=self.capture,
+            **arguments,
+        )
+        return self
+
+    def arrays(self) -> dict[str, Array]:
+        """All that it has learnt, by name."""
+        history = {name: np.array(column) for name, column in self.history.items()}
+        history.pop("seconds")
+        return {**self.model.state_dict(), **self.optimizer.state_dict(), **history}
+
+    def digest(self) -> str:
+        """The SHA-256 of all that it has learnt."""
+        digest = hashlib.sha256()
+        for name, array in self.arrays().items():
+            digest.update(f"{name} {array.shape} {array.dtype}".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+@dataclass
+class Count:
+    """What became of several trainings."""
+
+    runs: int = 0
+    kills: int = 0
+    identical: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    leftovers: int = 0
+    codes: dict[int, int] = field(default_factory=dict)
+
+
+def train(backend: str, folder: str) -> None:
+    """What a process does: says when training begins, and at its end what was learnt."""
+    epoch.MOST_BATCHES = 5
+    run = Run(backend)
+    begun = False
+
+    def say(_: minidl.History) -> None:
+        nonlocal begun
+        if not begun:
+            print("begun", flush=True)
+        begun = True
+
+    run.fit(callbacks=[say], **({"checkpoint": folder, "resume": True} if folder else {}))
+    print(run.digest(), flush=True)
+
+
+def start(backend: str, folder: Path | None) -> subprocess.Popen[str]:
+    arguments = [sys.executable, __file__, "--train", backend, str(folder or "")]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """The last line of a process, and what it said of its errors."""
+    out, errors = process.communicate(timeout=300)
+    return (out.split() or [""])[-1], errors
+
+
+def killed(backend: str, number: int, moments: Iterable[float], folder: Path, count: Count) -> str:
+    """The digest of a training that was killed, with the signal `number`, and went on: so many
+    seconds after each beginning."""
+    for seconds in moments:
+        process = start(backend, folder)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.send_signal(number)
+        finished(process)
+        code = process.returncode
+        count.codes[code] = count.codes.get(code, 0) + 1
+        count.kills += code != 0
+        for path in folder.glob("*.safetensors"):
+            try:
+                read_tree(path, checkpoints.FORMAT)
+            except minidl.FileFormatError as error:
+                count.unreadable.append(str(error))
+    line, errors = finished(start(backend, folder))
+    count.unreadable += [errors] if errors else []
+    count.leftovers += len([path for path in folder.iterdir() if path.name[0] == "."])
+    return line
+
+
+def measure(
+    backends: list[str],
+    number: int,
+    *,
+    runs: int,
+    kills: int,
+    seed: int,
+    say: Callable[[str], object] = lambda _: None,
+) -> Count:
+    """Kill trainings on one backend after the other, each so many times."""
+    rng = np.random.default_rng(seed)
+    count = Count()
+    expected: dict[str, tuple[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for run in range(runs):
+            backend = backends[run % len(backends)]
+            if backend not in expected:
+                process = start(backend, Path(folder) / f"{backend}-whole")
+                assert process.stdout is not None
+                process.stdout.readline()
+                begun = time.perf_counter()
+                finished(process)
+                seconds = time.perf_counter() - begun
+                expected[backend] = finished(start(backend, None))[0], seconds
+            digest, seconds = expected[backend]
+            moments = rng.uniform(0, seconds / kills, kills)
+            got = killed(backend, number, moments, Path(folder) / str(run), count)
+            count.runs += 1
+            count.identical += got == digest != ""
+            say(f"{backend}: {'the same' if got == digest else 'NOT the same'}")
+    return count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--kills", type=int, default=2, help="of each training")
+    parser.add_argument("--backends", default="numpy,torch,jax")
+    parser.add_argument("--signals", default="SIGKILL,SIGTERM")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--train", nargs=2, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.train:
+        train(*chosen.train)
+        return
+    for name in chosen.signals.split(","):
+        count = measure(
+            chosen.backends.split(","),
+            signal.Signals[name],
+            runs=chosen.runs,
+            kills=chosen.kills,
+            seed=chosen.seed,
+            say=print,
+        )
+        print(
+            f"{name}: {count.identical} of {count.runs} bit-identical after {count.kills} kills, "
+            f"{len(count.unreadable)} unreadable, {count.leftovers} left over, "
+            f"exit codes {json.dumps(count.codes)}"
+        )
+
+
+if __name__ == "__main__":
+    main()
