@@ -30,6 +30,7 @@ from minidl.capture.state import State
 from minidl.capture.traces import Compiled, Trace, check_compiler
 from minidl.nn.checks import check_place
 from minidl.nn.module import Module
+from minidl.nn.trees import CONTAINERS, Tree, leaves, mapped, rebuilt
 from minidl.optim import Optimizer
 
 __all__ = ["CaptureError", "capture", "compiled", "records_loops", "sum_over_rows"]
@@ -61,8 +62,9 @@ def capture(
     The recordings of the 16 shapes that were used last are kept. Each holds the memory of a step.
 
     Args:
-        step: Takes arrays, all positional; returns an array, a tuple of arrays, or None. An input
-            that holds indices may also be a NumPy array of integers: a recording copies it.
+        step: Takes arrays, or tuples, lists and dicts of them, all positional; returns an array, a
+            tuple of arrays, or None. An input that holds indices may also be a NumPy array of
+            integers: a recording copies it.
         state: The modules and optimizers that the step changes.
         mode: `"auto"`, or `"compile"` to have PyTorch compile the step (torch 2.13 or newer, and
             a C++ compiler on the CPU; seconds at the first call), which fuses its operations.
@@ -116,17 +118,21 @@ class _Captured:
         self._constants = constants
         self._record = record
         self._recordings: OrderedDict[object, Any] = OrderedDict()
+        self._of_trees: dict[str, _Captured] = {}
 
     @property
     def recordings(self) -> list[Any]:
         """The recordings, the one that was used last at the end."""
-        return list(self._recordings.values())
+        recordings = list(self._recordings.values())
+        return recordings + [one for other in self._of_trees.values() for one in other.recordings]
 
     def __call__(self, *inputs: Array) -> Any:
         inputs = tuple(map(detached, inputs))
         first = self._state.first
         for number, x in enumerate(inputs):
             if not (alike(x, first) or _is_host_index(x)):
+                if isinstance(x, CONTAINERS):
+                    return self._of_tree(inputs)(*leaves(inputs))
                 check_place("capture", f"input {number}", x, first)
         key = (self._state.modes(), *[(x.shape, x.dtype) for x in inputs])
         recording = self._recordings.pop(key, None)
@@ -136,6 +142,20 @@ class _Captured:
         if len(self._recordings) > MOST_RECORDINGS:
             self._recordings.popitem(last=False)
         return recording(*inputs)
+
+    def _of_tree(self, inputs: tuple[Tree, ...]) -> _Captured:
+        """The step as one that takes the arrays of inputs of this structure, one by one."""
+        structure = mapped(lambda _: 0, inputs)
+        captured = self._of_trees.get(str(structure))
+        if captured is None:
+            step, count = self._step, len(leaves(inputs))
+
+            def of_leaves(*arrays: Array) -> Any:
+                return step(*rebuilt(structure, arrays[:count]), *arrays[count:])
+
+            captured = _Captured(of_leaves, self._state, self._constants, self._record)
+            self._of_trees[str(structure)] = captured
+        return captured
 
 
 def _record(
