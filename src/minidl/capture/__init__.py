@@ -46,7 +46,7 @@ def capture(
     state: Iterable[Module | Optimizer],
     *,
     mode: str = "auto",
-    constants: tuple[Array, ...] = (),
+    constants: tuple[Tree, ...] = (),
 ) -> Step:
     """A function that does what `step` does, recorded at the first call for each shape.
 
@@ -68,8 +68,8 @@ def capture(
         state: The modules and optimizers that the step changes.
         mode: `"auto"`, or `"compile"` to have PyTorch compile the step (torch 2.13 or newer, and
             a C++ compiler on the CPU; seconds at the first call), which fuses its operations.
-        constants: Arrays that are passed to `step` after its inputs, always the same ones. They
-            are not copied, as the inputs are at each call.
+        constants: Arrays, or tuples, lists and dicts of them, that are passed to `step` after its
+            inputs, always the same ones. They are not copied, as the inputs are at each call.
 
     Raises:
         CaptureError: at the first call, if the step cannot be recorded; it says which rule was
@@ -82,6 +82,8 @@ def capture(
     if mode == "compile":
         step = compiled(step, state)
     if cells.backend.name.startswith(("numpy", *_WHOLE_LOOPS)):
+        if any(isinstance(x, CONTAINERS) for x in constants):
+            step, constants = _of_constant_leaves(step, constants)
         return _Captured(step, cells, constants, _record)
     return functools.wraps(step)(functools.partial(_with, step, constants)) if constants else step
 
@@ -156,6 +158,17 @@ class _Captured:
             captured = _Captured(of_leaves, self._state, self._constants, self._record)
             self._of_trees[str(structure)] = captured
         return captured
+
+
+def _of_constant_leaves(step: Step, constants: tuple[Tree, ...]) -> tuple[Step, tuple[Array, ...]]:
+    """The step as one that takes the arrays of its constants one by one, and these."""
+    structure, arrays = mapped(lambda _: 0, constants), tuple(leaves(constants))
+
+    def of_leaves(*given: Array) -> Any:
+        inputs, constants = given[: -len(arrays)], given[-len(arrays) :]
+        return step(*inputs, *rebuilt(structure, constants))
+
+    return functools.wraps(step)(of_leaves), arrays
 
 
 def _record(

@@ -12,11 +12,10 @@ from minidl.backend import Array, to_numpy
 from minidl.metrics import Metric
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
-from minidl.nn.numbers import check_count, shortly
+from minidl.nn.numbers import check_count, check_flag, shortly
 from minidl.optim import Optimizer
+from minidl.training.batches import Data, checked_batch_size, checked_data, samples_used
 from minidl.training.checks import (
-    Data,
-    check_pair,
     check_training,
     checked_callbacks,
     checked_metrics,
@@ -33,7 +32,9 @@ def fit(
     data: Data,
     *,
     epochs: int,
-    batch_size: int,
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    drop_last: bool = False,
     validation: Data | None = None,
     metrics: Mapping[str, Metric] | None = None,
     train_metrics: bool = False,
@@ -76,15 +77,19 @@ def fit(
         NonFiniteLossError: if the loss of an epoch is not finite, or a parameter or a buffer after
             the last one. The error names the epoch.
     """
-    x, target = data = check_training("fit", model, loss, optimizer, data, capture)
+    data = check_training("fit", model, loss, optimizer, data, capture)
     epochs = check_count("fit", "epochs", epochs)
-    check_count("fit", "batch_size", batch_size)
+    batch_size = checked_batch_size("fit", data, batch_size)
+    samples_used("fit", data, batch_size, drop_last)
+    check_flag("fit", "shuffle", shuffle)
     if validation is not None:
-        validation = check_pair("fit", "validation", validation)
+        validation = checked_data("fit", "validation", validation)
     metrics = checked_metrics(metrics, train_metrics, validation)
     callbacks = checked_callbacks(callbacks, optimizer)
     rng = np.random.default_rng(rng)
-    train_epoch = Epoch(model, loss, optimizer, data, batch_size, capture=capture)
+    train_epoch = Epoch(
+        model, loss, optimizer, data, batch_size, drop_last=drop_last, capture=capture
+    )
     history = History()
 
     def evaluate() -> list[tuple[list[float], float]]:
@@ -98,7 +103,7 @@ def fit(
             entries.append((history.validation_loss, _loss_of(loss, output, validation[1])))
             entries += _judge(metrics, output, validation[1], history.metrics)
         if train_metrics:
-            entries += _judge(metrics, model(x), target, history.train_metrics)
+            entries += _judge(metrics, model(data[0]), data[1], history.train_metrics)
         model._forget()  # no backward will come
         return entries
 
@@ -111,7 +116,11 @@ def fit(
             raise
         for epoch in range(1, epochs + 1):
             model.train()
-            total = float(to_numpy(train_epoch(rng.permutation(x.shape[0]))))
+            order = None
+            if train_epoch.samples is not None:
+                samples = train_epoch.samples
+                order = rng.permutation(samples) if shuffle else np.arange(samples)
+            total = float(to_numpy(train_epoch(order)))
             if not math.isfinite(total):
                 raise diverged(f"a finite loss, got {total} in epoch {epoch}", data, optimizer)
             if epoch == epochs and not is_finite(model):  # no later loss would show it
