@@ -115,10 +115,16 @@ def untouched(**changed: Any) -> tuple[dict[str, Any], Callable[[], None]]:
         ({"data": X}, "data to be a pair of arrays, .*, got ndarray"),
         ({"data": (X.astype(object), TARGET)}, "x to hold numbers, got dtype object; give each"),
         ({"data": (X, np.array(["a"] * 10))}, "target to hold numbers, got dtype <U1"),
-        ({"data": (X, TARGET[:9])}, r"as many targets as inputs, .* \(10, 2\) and \(9, 2\)"),
+        (
+            {"data": (X, TARGET[:9])},
+            r"as many samples in target as in x, got shapes \(9, 2\) and \(10, 2\)",
+        ),
         ({"validation": X}, "validation to be a pair of arrays, .*, got ndarray"),
         ({"validation": (X, Frame())}, "validation target to be an array, got Frame"),
-        ({"validation": (X, TARGET[:9])}, "as many validation targets as inputs"),
+        (
+            {"validation": (X, TARGET[:9])},
+            "as many samples in validation target as in validation x",
+        ),
         ({"capture": "on"}, "capture to be one of auto, off, compile, got 'on'"),
     ],
 )

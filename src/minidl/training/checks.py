@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
 
-from minidl.backend import Array
-from minidl.data import check_data
 from minidl.metrics import Metric
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 from minidl.nn.numbers import shortly
 from minidl.optim import Optimizer, ReduceOnPlateau, Schedule
 from minidl.optim.checks import check_callable, check_instance
+from minidl.training.batches import Data, checked_data
 from minidl.training.history import History
-
-Data: TypeAlias = tuple[Array, Array]
 
 CAPTURES = ("auto", "off", "compile")
 
@@ -40,20 +38,24 @@ def check_training(
                 "model, and copy a model and its optimizer together: "
                 "copy.deepcopy((model, optimizer))"
             )
-    return check_pair(owner, "data", data)
+    data = checked_data(owner, "data", data)
+    if isinstance(data, tuple) and len(data) == 3:
+        check_weighted(owner, loss)
+    return data
 
 
-def check_pair(owner: str, argument: str, data: Data) -> Data:
-    """The inputs and the targets; raise unless there are two and they go together."""
-    if not isinstance(data, tuple | list) or len(data) != 2:
+def check_weighted(owner: str, loss: Loss) -> None:
+    """Raise `TypeError` unless a loss takes weights."""
+    if not _takes_weights(type(loss)):
         raise TypeError(
-            f"{owner}: expected {argument} to be a pair of arrays, (inputs, targets), "
-            f"got {type(data).__name__}"
-            + (f" of {len(data)}" if isinstance(data, tuple | list) else "")
+            f"{owner}: expected a loss that takes weights, as data with weights need it, got "
+            f"{type(loss).__name__}; give its forward a third argument, weights=None"
         )
-    x, target = data
-    check_data(owner, x, target, of="" if argument == "data" else f"{argument} ")
-    return x, target
+
+
+@functools.cache
+def _takes_weights(kind: type[Loss]) -> bool:
+    return len(inspect.signature(kind.forward).parameters) > 3  # self, output, target
 
 
 def checked_metrics(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -15,15 +14,12 @@ from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 from minidl.nn.numbers import check_count, check_flag, shortly
 from minidl.optim import Optimizer
-from minidl.signals import sigterm_noted
+from minidl.training.batches import Data, checked_batch_size, checked_data, samples_used
 from minidl.training.checks import (
-    Data,
-    check_pair,
     check_training,
     checked_callbacks,
     checked_metrics,
 )
-from minidl.training.checkpoints import Checkpoint, Checkpoints
 from minidl.training.divergence import diverged, is_finite
 from minidl.training.epoch import Epoch
 from minidl.training.history import History
@@ -36,15 +32,15 @@ def fit(
     data: Data,
     *,
     epochs: int,
-    batch_size: int,
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    drop_last: bool = False,
     validation: Data | None = None,
     metrics: Mapping[str, Metric] | None = None,
     train_metrics: bool = False,
     rng: np.random.Generator | int | None = None,
     callbacks: Iterable[Callable[[History], object]] = (),
     capture: str = "auto",
-    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
-    resume: bool = False,
 ) -> History:
     """Train a model.
 
@@ -68,12 +64,6 @@ def fit(
         callbacks: Called after each epoch with the history so far. The history is the one that
             `fit` returns, so a callback that keeps it has it also if training is interrupted.
         capture: How epochs are recorded: `"auto"`, `"off"` or `"compile"`, as for `Epoch`.
-        checkpoint: A folder for checkpoints, one after each epoch, of which the newest three are
-            kept; or a `Checkpoint` that says more. With it, SIGTERM ends the process with a
-            checkpoint and the exit code 143, in the midst of an epoch if that has more than a
-            thousand batches.
-        resume: Whether to go on from the newest checkpoint in the folder, if there is one. What
-            training consists of must be made as it was then; `epochs` may be more.
 
     Returns:
         The history, an entry an epoch.
@@ -87,26 +77,20 @@ def fit(
         NonFiniteLossError: if the loss of an epoch is not finite, or a parameter or a buffer after
             the last one. The error names the epoch.
     """
-    x, target = data = check_training("fit", model, loss, optimizer, data, capture)
+    data = check_training("fit", model, loss, optimizer, data, capture)
     epochs = check_count("fit", "epochs", epochs)
-    check_count("fit", "batch_size", batch_size)
+    batch_size = checked_batch_size("fit", data, batch_size)
+    samples_used("fit", data, batch_size, drop_last)
+    check_flag("fit", "shuffle", shuffle)
     if validation is not None:
-        validation = check_pair("fit", "validation", validation)
+        validation = checked_data("fit", "validation", validation)
     metrics = checked_metrics(metrics, train_metrics, validation)
     callbacks = checked_callbacks(callbacks, optimizer)
     rng = np.random.default_rng(rng)
-    train_epoch = Epoch(model, loss, optimizer, data, batch_size, capture=capture)
+    train_epoch = Epoch(
+        model, loss, optimizer, data, batch_size, drop_last=drop_last, capture=capture
+    )
     history = History()
-    checkpoints = None
-    if check_flag("fit", "resume", resume) and checkpoint is None:
-        raise ValueError("fit: expected a checkpoint, a folder, to resume from, got none")
-    if checkpoint is not None:
-        settings = {"batch_size": int(batch_size), "samples": int(x.shape[0])}
-        checkpoints = Checkpoints(checkpoint, model, loss, optimizer, callbacks, rng, settings)
-        checkpoints.begin(resume, epochs)
-        history = History(**checkpoints.history)
-        if checkpoints.ended:
-            return history
 
     def evaluate() -> list[tuple[list[float], float]]:
         """The columns of the history, each with its next entry."""
@@ -119,25 +103,24 @@ def fit(
             entries.append((history.validation_loss, _loss_of(loss, output, validation[1])))
             entries += _judge(metrics, output, validation[1], history.metrics)
         if train_metrics:
-            entries += _judge(metrics, model(x), target, history.train_metrics)
+            entries += _judge(metrics, model(data[0]), data[1], history.train_metrics)
         model._forget()  # no backward will come
         return entries
 
-    start = time.perf_counter() - history.seconds
-    quiet = np.errstate(over="ignore", invalid="ignore")  # the check of the loss says it better
-    with quiet, sigterm_noted(checkpoints is not None) as terminated:
+    start = time.perf_counter()
+    with np.errstate(over="ignore", invalid="ignore"):  # the check of the loss says it better
         try:
             evaluate()
         except Exception as error:
             error.add_note("(fit judged the model before the first update, and so it went)")
             raise
-        for epoch in range(len(history.loss) + 1, epochs + 1):
+        for epoch in range(1, epochs + 1):
             model.train()
-            order = rng.permutation(x.shape[0])
-            if checkpoints is None:
-                total = float(to_numpy(train_epoch(order)))
-            else:
-                total = float(to_numpy(checkpoints.train(train_epoch, order, terminated)))
+            order = None
+            if train_epoch.samples is not None:
+                samples = train_epoch.samples
+                order = rng.permutation(samples) if shuffle else np.arange(samples)
+            total = float(to_numpy(train_epoch(order)))
             if not math.isfinite(total):
                 raise diverged(f"a finite loss, got {total} in epoch {epoch}", data, optimizer)
             if epoch == epochs and not is_finite(model):  # no later loss would show it
@@ -149,8 +132,6 @@ def fit(
             history.seconds = time.perf_counter() - start
             for callback in callbacks:
                 callback(history)
-            if checkpoints is not None:
-                checkpoints.epoch_ended(vars(history), epochs * (epoch == epochs), terminated())
     return history
 
 
