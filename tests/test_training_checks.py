@@ -107,11 +107,14 @@ def untouched(**changed: Any) -> tuple[dict[str, Any], Callable[[], None]]:
         ({"metrics": {"e": classification_error}}, "validation data for the metrics, got none"),
         ({"train_metrics": True}, "metrics to take of the training data, got none"),
         # data
-        ({"data": Frame()}, r"data to be a pair of arrays, \(inputs, targets\), got Frame"),
+        ({"data": Frame()}, r"data to be a pair of arrays, \(inputs, targets\), or .* got Frame"),
         ({"data": (Frame(), TARGET)}, r"x to be an array, got Frame; .*data frame's to_numpy\(\)"),
         ({"data": (X, Frame())}, "target to be an array, got Frame; minidl.get_backend"),
-        ({"data": (X.tolist(), TARGET)}, "x to be an array, got list; minidl.get_backend"),
-        ({"data": (X, TARGET, X)}, "data to be a pair of arrays, .*, got tuple of 3"),
+        (
+            {"data": (X.tolist(), TARGET)},
+            r"x\[0\]\[0\] to be an array, got float; minidl.get_backend",
+        ),
+        ({"data": (X, TARGET, X, X)}, "data to be arrays, .*, got tuple of 4"),
         ({"data": X}, "data to be a pair of arrays, .*, got ndarray"),
         ({"data": (X.astype(object), TARGET)}, "x to hold numbers, got dtype object; give each"),
         ({"data": (X, np.array(["a"] * 10))}, "target to hold numbers, got dtype <U1"),

@@ -79,8 +79,7 @@ def fit(
     """
     data = check_training("fit", model, loss, optimizer, data, capture)
     epochs = check_count("fit", "epochs", epochs)
-    batch_size = checked_batch_size("fit", data, batch_size)
-    samples_used("fit", data, batch_size, drop_last)
+    samples_used("fit", data, checked_batch_size("fit", data, batch_size), drop_last)
     check_flag("fit", "shuffle", shuffle)
     if validation is not None:
         validation = checked_data("fit", "validation", validation)
