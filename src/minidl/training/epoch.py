@@ -14,11 +14,12 @@ from minidl.backend import Array, backend_of, namespace
 from minidl.capture import capture as record
 from minidl.capture import compiled, records_loops, sum_over_rows
 from minidl.capture.errors import CaptureError, ChangedNumberError
+from minidl.capture.state import State
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
-from minidl.nn.numbers import check_count, shortly
-from minidl.optim import Optimizer
-from minidl.training.checks import Data, check_training
+from minidl.nn.numbers import check_count, check_number, shortly
+from minidl.optim import Optimizer, Schedule, clipping
+from minidl.training.checks import Data, check_schedule, check_training
 
 MOST_BATCHES = 1000
 """A recording on a GPU holds every operation of its batches, so it holds no more than these."""
@@ -49,14 +50,20 @@ class Epoch:
         optimizer: The optimizer, made from the model's parameters.
         data: Inputs and targets, both with the samples along the first axis.
         batch_size: The number of samples in a batch, at least 1; the last may be smaller.
+        clip_grad_norm: The largest norm of the gradients, as of `minidl.clip_grad_norm`.
+        accumulate: How many batches an update takes: their gradients are summed, or for a loss
+            with the reduction "mean" averaged, in which a batch counts by its size. So an update
+            is that of the batches as one, in less memory.
+        schedule: A `Schedule(optimizer, factor, per="step")`, which steps after each update.
         capture: `"auto"` records epochs on GPUs and on JAX, and the step on NumPy, `"off"`
             nothing; `"compile"` also has PyTorch compile the step: see `minidl.capture` for what
             a step may then do.
 
     Raises:
         TypeError: for a batch size that is no integer, or anything of another kind.
-        ValueError: for another `capture`, a batch size below 1, data that do not go together, or
-            an optimizer with a parameter that is not the model's.
+        ValueError: for another `capture`, a batch size or `accumulate` below 1, data that do not
+            go together, an optimizer with a parameter that is not the model's, or a schedule of
+            epochs or of another optimizer.
         CaptureError: at the first call, if the step cannot be recorded; on NumPy there is a
             warning instead, and it is taken as it is.
     """
@@ -69,39 +76,72 @@ class Epoch:
         data: Data,
         batch_size: int,
         *,
+        clip_grad_norm: float | None = None,
+        accumulate: int = 1,
+        schedule: Schedule | None = None,
         capture: str = "auto",
     ) -> None:
         x, target = check_training("Epoch", model, loss, optimizer, data, capture)
         self._samples = int(x.shape[0])
-        self._batch_size = batch_size = check_count("Epoch", "batch_size", batch_size)
+        batch_size = check_count("Epoch", "batch_size", batch_size)
+        accumulate = check_count("Epoch", "accumulate", accumulate)
+        size = batch_size * accumulate
+        self._samples_a_call = size * max(1, MOST_BATCHES // accumulate)
+        if clip_grad_norm is not None:
+            check_number("Epoch", "clip_grad_norm", clip_grad_norm, "[0, inf]")
+        if schedule is not None:
+            check_schedule("Epoch", schedule, optimizer)
         state = (model, optimizer)
+        averages = loss.reduction == "mean"
 
-        def one_step(batch: Array, x: Array, target: Array) -> Array:
+        def one_batch(batch: Array, x: Array, target: Array, share: float | None = None) -> Array:
             xp = namespace(x)
             x, target = xp.take(x, batch, axis=0), xp.take(target, batch, axis=0)
-            optimizer.zero_grad()
             value = loss(model(x), target)
-            model.accumulate(loss.backward())
+            gradient = loss.backward()
+            model.accumulate(gradient if share is None else gradient * share)
+            return value
+
+        def several_batches(batches: Array, x: Array, target: Array) -> Array:
+            per_sample = 1 / batches.shape[0] if averages else None
+
+            def one(batch: Array, x: Array, target: Array) -> Array:
+                share = None if per_sample is None else batch.shape[0] * per_sample
+                return one_batch(batch, x, target, share)
+
+            return _train_on_batches(one, state, batch_size, per_sample, batches, x, target)
+
+        gradients = one_batch if accumulate == 1 else several_batches
+
+        def one_step(batch: Array, x: Array, target: Array) -> Array:
+            optimizer.zero_grad()
+            value = gradients(batch, x, target)
+            if clip_grad_norm is not None:
+                clipping.clip_grad_norm(optimizer.parameters, clip_grad_norm)
             optimizer.step()
             return value
 
-        step: Callable[[Array, Array, Array], Array] = one_step
+        step: Callable[..., Array] = one_step
         whole = capture != "off" and records_loops(state)
         if capture == "compile":
             step = compiled(step, state)
         elif capture == "auto" and not whole:
             sizes = [math.prod(parameter.value.shape) for parameter in optimizer.parameters]
-            if batch_size * (sum(sizes) + math.prod(x.shape[1:])) <= MOST_RECORDED:
+            if size * (sum(sizes) + math.prod(x.shape[1:])) <= MOST_RECORDED:
                 step = _recorded_or_eager(step, state, data)
+        if schedule is not None:
+            step = _at_rates(step, state) if whole else _followed(step, schedule.step)
         # No method, with which the recording would hold this object that holds it: it would live
         # on, with its memory on a GPU, until a collection of garbage.
-        per_sample = 1 / self._samples if loss.reduction == "mean" else None
-        batches = functools.partial(_train_on_batches, step, state, batch_size, per_sample)
-        self._train: Callable[[Array], Array] = (
-            record(batches, state, constants=data)
-            if whole
-            else functools.partial(batches, x=x, target=target)
-        )
+        per_sample = 1 / self._samples if averages else None
+        batches = functools.partial(_train_on_batches, step, state, size, per_sample)
+        self._train: Callable[[Array], Array]
+        if not whole:
+            self._train = functools.partial(batches, x=x, target=target)
+        elif schedule is None:
+            self._train = record(batches, state, constants=data)
+        else:
+            self._train = _scheduled(batches, schedule, state, size, data)
 
     def __call__(self, order: np.ndarray[Any, Any]) -> Array:
         if not isinstance(order, np.ndarray) or order.dtype.kind not in "iu":
@@ -113,7 +153,7 @@ class Epoch:
             raise ValueError(
                 f"Epoch: expected order of shape ({self._samples},), got {order.shape}"
             )
-        size = self._batch_size * MOST_BATCHES
+        size = self._samples_a_call
         starts = range(0, self._samples, size)
         sums = [self._train(order[i : i + size]) for i in starts]
         return sum(sums[1:], sums[0])
@@ -149,14 +189,63 @@ def _recorded_or_eager(
     return run
 
 
+def _followed(step: Callable[..., Array], by: Callable[[], None]) -> Callable[..., Array]:
+    """The step, and after it what is not recorded."""
+
+    def run(batch: Array, x: Array, target: Array) -> Array:
+        value = step(batch, x, target)
+        by()
+        return value
+
+    return run
+
+
+def _at_rates(step: Callable[..., Array], state: tuple[Module, Optimizer]) -> Callable[..., Array]:
+    """The step at learning rates that it is given as a vector, so that they can be recorded."""
+    cells = State(state)
+
+    def run(batch: Array, x: Array, target: Array, rates: Array) -> Array:
+        with cells.rates_as([rates[i] for i in range(rates.shape[0])]):
+            return step(batch, x, target)
+
+    return run
+
+
+def _scheduled(
+    batches: Callable[..., Array],
+    schedule: Schedule,
+    state: tuple[Module, Optimizer],
+    step_size: int,
+    data: Data,
+) -> Callable[[Array], Array]:
+    """Batches that are recorded as one, each step at the learning rates that a schedule gives it:
+    they go to the device together, beside the order of the samples."""
+    cells = State(state)
+
+    def at_rates(order: Array, rates: Array, x: Array, target: Array) -> Array:
+        return batches(order, x, target, rates)
+
+    recorded = record(at_rates, state, constants=data)
+
+    def train(order: Array) -> Array:
+        rates = []
+        for _ in range(0, len(order), step_size):
+            rates.append(cells.rates())
+            schedule.step()
+        return recorded(order, cells.backend.asarray(np.asarray(rates)))
+
+    return train
+
+
 def _train_on_batches(
-    step: Callable[[Array, Array, Array], Array],
+    step: Callable[..., Array],
     state: tuple[Module, Optimizer],
     batch_size: int,
     per_sample: float | None,
     order: Array,
     x: Array,
     target: Array,
+    rates: Array | None = None,
 ) -> Array:
     """Take a step on each batch of the samples that are named, and return the sum of the losses,
     each times the batch's size and `per_sample` where that is a number."""
@@ -165,12 +254,14 @@ def _train_on_batches(
     full, rest = divmod(order.shape[0], batch_size)
     total = None
     if full:
-        rows = namespace(order).reshape(order[: full * batch_size], (full, batch_size))
-        total = sum_over_rows(lambda row: step(row, x, target), state, rows)
+        rows = [namespace(order).reshape(order[: full * batch_size], (full, batch_size))]
+        rows += [] if rates is None else [rates[:full, ...]]
+        total = sum_over_rows(lambda row, *rate: step(row, x, target, *rate), state, *rows)
         if per_sample is not None:
             total = total * (batch_size * per_sample)
     if rest:
-        last = step(order[full * batch_size :], x, target)
+        rate = [] if rates is None else [rates[full, ...]]
+        last = step(order[full * batch_size :], x, target, *rate)
         if per_sample is not None:
             last = last * (rest * per_sample)
         total = last if total is None else total + last
