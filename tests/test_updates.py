@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers import network
+from test_capture import Playback
 
 import minidl
 from minidl import MSE, SGD, AdamW, Backend, Epoch, Linear, Schedule, Sequential, Tanh, to_numpy
@@ -286,3 +288,33 @@ def test_schedules_that_are_not_of_this_training() -> None:
         minidl.fit(model, MSE(), one, data(backend), epochs=1, batch_size=BATCH, callbacks=two)
     with pytest.raises(ValueError, match="expected per to be 'epoch' or 'step', got 'batch'"):
         Schedule(one, exponential_decay(0.5), per="batch")
+
+
+def test_the_rates_of_the_steps_in_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Playback` is a graph without a GPU, of a whole epoch here."""
+
+    backend = minidl.get_backend("numpy", "float64")
+    model = network(backend, hidden=5)
+    optimizer = AdamW(model.parameters(), 0.1)
+
+    def graph(step: Any, state: Any, inputs: Any, constants: Any) -> Playback:
+        return Playback(lambda *own: step(*own, *constants), [model, optimizer], inputs, ())
+
+    monkeypatch.setattr(sys.modules["minidl.capture"], "_record", graph)
+    monkeypatch.setattr("minidl.training.epoch.records_loops", lambda state: True)
+    schedule = Schedule(optimizer, exponential_decay(0.9), per="step")
+    options = {"clip_grad_norm": 0.01, "accumulate": 2, "schedule": schedule}
+    epoch = Epoch(model, MSE("mean"), optimizer, data(backend), BATCH, **options)  # type: ignore[arg-type]
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        epoch(rng.permutation(SAMPLES))
+    expected = by_hand(
+        backend,
+        lambda model: AdamW(model.parameters(), 0.1),
+        2,
+        MSE("mean"),
+        lambda step: float(0.1 * 0.9**step),
+        2 * BATCH,
+        0.01,
+    )
+    assert_alike(model, expected)
