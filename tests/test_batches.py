@@ -81,9 +81,8 @@ class Batches:
 def trained(data: Any, *, model: Module | None = None, **options: Any) -> tuple[list[float], Any]:
     """The losses of a few epochs, and the parameters after them."""
     model = network(minidl.get_backend(), hidden=4) if model is None else model
-    options = {"loss": MSE(), "epochs": 3, "rng": 5} | options
-    loss = options.pop("loss")
-    history = fit(model, loss, Adam(model.parameters(), 0.01), data, **options)
+    given: dict[str, Any] = {"loss": MSE(), "epochs": 3, "rng": 5} | options
+    history = fit(model, given.pop("loss"), Adam(model.parameters(), 0.01), data, **given)
     return list(history.loss), model.state_dict()
 
 

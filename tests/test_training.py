@@ -283,7 +283,7 @@ def test_on_numpy_large_steps_are_not_recorded(monkeypatch: pytest.MonkeyPatch) 
             return super().forward(x)
 
     for most in (3 * (8 + 2) - 1, 3 * (8 + 2)):  # a batch times parameters and inputs
-        monkeypatch.setattr("minidl.training.epoch.MOST_RECORDED", most)
+        monkeypatch.setattr("minidl.training.step.MOST_RECORDED", most)
         model = Sequential(Linear(2, 2, backend="numpy"), Counting(), Linear(2, 1, bias=False))
         optimizer = SGD(model.parameters(), 0.01)
         x = np.ones((6, 2), "float32")

@@ -44,6 +44,21 @@ def check_training(
     return data
 
 
+def check_schedule(owner: str, schedule: Schedule, optimizer: Optimizer) -> None:
+    """Raise unless the schedule is one of steps, and of this optimizer."""
+    check_instance(owner, "schedule", schedule, Schedule)
+    if schedule.optimizer is not optimizer:
+        raise ValueError(
+            f"{owner}: expected a {schedule} of the optimizer that trains, got one of another; "
+            "make it from the same optimizer"
+        )
+    if schedule.per != "step":
+        raise ValueError(
+            f"{owner}: expected a {schedule} per step, got one per {schedule.per}; "
+            'Schedule(optimizer, factor, per="step") is one'
+        )
+
+
 def check_weighted(owner: str, loss: Loss) -> None:
     """Raise `TypeError` unless a loss takes weights."""
     if not _takes_weights(type(loss)):
@@ -97,3 +112,14 @@ def checked_callbacks(
                 "make it from the same optimizer"
             )
     return callbacks
+
+
+def schedule_of_steps(callbacks: Iterable[object]) -> Schedule | None:
+    """The schedule among callbacks that counts steps, which an epoch calls and not its end."""
+    found = [one for one in callbacks if isinstance(one, Schedule) and one.per == "step"]
+    if len(found) > 1:
+        raise ValueError(
+            f"fit: expected at most one {found[0]} per step, got {len(found)}; one whose function "
+            "multiplies theirs does what they would"
+        )
+    return found[0] if found else None

@@ -19,6 +19,7 @@ from minidl.training.checks import (
     check_training,
     checked_callbacks,
     checked_metrics,
+    schedule_of_steps,
 )
 from minidl.training.divergence import diverged, is_finite
 from minidl.training.epoch import Epoch
@@ -38,6 +39,8 @@ def fit(
     validation: Data | None = None,
     metrics: Mapping[str, Metric] | None = None,
     train_metrics: bool = False,
+    clip_grad_norm: float | None = None,
+    accumulate: int = 1,
     rng: np.random.Generator | int | None = None,
     callbacks: Iterable[Callable[[History], object]] = (),
     capture: str = "auto",
@@ -60,9 +63,12 @@ def fit(
         metrics: What else is taken of the validation data, by name: functions of an output and
             its target that return a number, such as `{"error": minidl.classification_error}`.
         train_metrics: Whether the metrics are taken of the training data, too.
+        clip_grad_norm: The largest norm of the gradients in a step, as for `Epoch`.
+        accumulate: How many batches an update takes, as for `Epoch`.
         rng: A generator or a seed for the order of the samples; by default a fresh seed.
         callbacks: Called after each epoch with the history so far. The history is the one that
             `fit` returns, so a callback that keeps it has it also if training is interrupted.
+            A `Schedule` with `per="step"` among them steps after each update.
         capture: How epochs are recorded: `"auto"`, `"off"` or `"compile"`, as for `Epoch`.
 
     Returns:
@@ -87,7 +93,16 @@ def fit(
     callbacks = checked_callbacks(callbacks, optimizer)
     rng = np.random.default_rng(rng)
     train_epoch = Epoch(
-        model, loss, optimizer, data, batch_size, drop_last=drop_last, capture=capture
+        model,
+        loss,
+        optimizer,
+        data,
+        batch_size,
+        drop_last=drop_last,
+        clip_grad_norm=clip_grad_norm,
+        accumulate=accumulate,
+        schedule=schedule_of_steps(callbacks),
+        capture=capture,
     )
     history = History()
 
