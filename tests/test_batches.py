@@ -83,7 +83,7 @@ def trained(data: Any, *, model: Module | None = None, **options: Any) -> tuple[
     model = network(minidl.get_backend(), hidden=4) if model is None else model
     given: dict[str, Any] = {"loss": MSE(), "epochs": 3, "rng": 5} | options
     history = fit(model, given.pop("loss"), Adam(model.parameters(), 0.01), data, **given)
-    return list(history.loss), model.state_dict()
+    return list(history["loss"]), model.state_dict()
 
 
 def assert_same(one: tuple[list[float], Any], other: tuple[list[float], Any], rtol: float) -> None:

@@ -146,7 +146,7 @@ def test_batches_together_are_one_batch(
         capture="off",
     )
     assert_alike(model, twin)
-    np.testing.assert_allclose(history.loss, same.loss, rtol=1e-10)
+    np.testing.assert_allclose(history["loss"], same["loss"], rtol=1e-10)
 
 
 @pytest.mark.parametrize("capture", ["auto", "off"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minidl.backend import Array, constant, library, namespace
@@ -14,7 +14,7 @@ from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 from minidl.nn.trees import Tree, leaves
 from minidl.optim import Optimizer, clipping
-from minidl.training.batches import Batch
+from minidl.training.batches import Batch, samples_of
 
 MOST_RECORDED = 2**27
 """On NumPy a recording holds all results of a step while it is made, and saves the time of the
@@ -32,7 +32,7 @@ def gradients_of(model: Module, loss: Loss) -> Callable[..., Array]:
         value = loss(model(x), *labels)
         gradient = loss.backward()
         model.accumulate(gradient if share is None else gradient * share)
-        return _by_weight(value, labels[1]) if averages and len(labels) == 2 else value
+        return summed(value, x, labels) if averages and len(labels) == 2 else value
 
     return gradients
 
@@ -106,8 +106,15 @@ def recorded_or_eager(
     return run
 
 
-def _by_weight(mean: Array, weights: Array) -> Array:
-    """The sum of which this is the mean by weights; 0 where these add up to 0."""
-    total = namespace(weights).sum(weights)
-    zero = constant(0, (), total)
-    return library(total).where(total == zero, zero, mean * total)
+def counted(x: Tree, labels: Sequence[Array]) -> Any:
+    """What a batch counts in a mean: its samples, or their weights."""
+    return samples_of(x) if len(labels) == 1 else namespace(labels[1]).sum(labels[1])
+
+
+def summed(mean: Array, x: Tree, labels: Sequence[Array]) -> Array:
+    """The sum of the losses that have this mean; 0 where their weights add up to 0."""
+    count = counted(x, labels)
+    if len(labels) == 1:
+        return mean * count
+    zero = constant(0, (), count)
+    return library(count).where(count == zero, zero, mean * count)

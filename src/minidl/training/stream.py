@@ -7,18 +7,16 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from minidl.backend import Array, backend_of, namespace
+from minidl.backend import Array, backend_of
 from minidl.capture import capture as record
 from minidl.capture import records_loops
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 from minidl.nn.trees import Tree
 from minidl.optim import Optimizer
-from minidl.training.batches import Batch, Data, arriving, batches_of, samples_of
+from minidl.training.batches import Batch, Data, Order, arriving, batches_of, samples_of
 from minidl.training.checks import check_weighted
-from minidl.training.step import is_small, recorded_or_eager
+from minidl.training.step import counted, is_small, recorded_or_eager
 
 
 def gradients_of_several(gradients: Callable[..., Array], averages: bool) -> Callable[..., Array]:
@@ -61,7 +59,7 @@ def train_on_stream(
     data: Data,
     batch_size: int,
     accumulate: int,
-    order: np.ndarray[Any, Any] | None,
+    order: Order | None,
 ) -> Array:
     """Take a step on so many batches at a time as they come, and return the loss."""
     backend = backend_of(optimizer.parameters[0].value)
@@ -75,12 +73,7 @@ def train_on_stream(
                 if len(labels) == 2:
                     check_weighted("data", loss)
                 if averages:
-                    count = count + _counted(x, labels)
+                    count = count + counted(x, labels)
             value = step(*group)
             total = value if total is None else total + value
     return total / count if averages else total
-
-
-def _counted(x: Tree, labels: Batch) -> Any:
-    """What a batch counts in a mean."""
-    return samples_of(x) if len(labels) == 1 else namespace(labels[1]).sum(labels[1])
