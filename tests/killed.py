@@ -10,15 +10,17 @@ bit-identical, the checkpoints that could not be read, and the files that were l
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
-import json
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,13 @@ from minidl.training import checkpoints, epoch
 
 EPOCHS = 40
 
+CONTEXT = multiprocessing.get_context("forkserver")
+"""Processes that need not import anew what they need."""
+
 
 class Run:
     """A training with all that has a state: Dropout, BatchNorm, AdamW with the largest squares, a
-    cosine and early stopping, of more parts an epoch than one."""
+    cosine and early stopping."""
 
     def __init__(
         self, backend: str | minidl.Backend, epochs: int = EPOCHS, capture: str = "auto"
@@ -100,58 +105,75 @@ class Count:
     identical: int = 0
     unreadable: list[str] = field(default_factory=list)
     leftovers: int = 0
-    codes: dict[int, int] = field(default_factory=dict)
+    codes: dict[int | None, int] = field(default_factory=dict)
 
 
-def train(backend: str, folder: str) -> None:
-    """What a process does: says when training begins, and at its end what was learnt."""
-    epoch.MOST_BATCHES = 5
-    run = Run(backend)
-    begun = False
+def train(backend: str, folder: str, answer: Connection) -> None:
+    """What a process does: it answers when the first epoch has ended, and what was learnt."""
+    epoch.MOST_BATCHES = 5  # more parts an epoch than one
+    warnings.simplefilter("error")
+    told = False
 
-    def say(_: minidl.History) -> None:
-        nonlocal begun
-        if not begun:
-            print("begun", flush=True)
-        begun = True
+    def tell(_: minidl.History) -> None:
+        nonlocal told
+        if not told:
+            answer.send("begun")
+        told = True
 
-    run.fit(callbacks=[say], **({"checkpoint": folder, "resume": True} if folder else {}))
-    print(run.digest(), flush=True)
-
-
-def start(backend: str, folder: Path | None) -> subprocess.Popen[str]:
-    arguments = [sys.executable, __file__, "--train", backend, str(folder or "")]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = Run(backend).fit(callbacks=[tell], **({"checkpoint": folder, "resume": True} if folder else {}))
+    answer.send(run.digest())
 
 
-def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """The last line of a process, and what it said of its errors."""
-    out, errors = process.communicate(timeout=300)
-    return (out.split() or [""])[-1], errors
+class Training:
+    """A process that trains."""
+
+    def __init__(self, backend: str, folder: Path | None) -> None:
+        self._answers, answer = CONTEXT.Pipe(duplex=False)
+        arguments = (backend, str(folder or ""), answer)
+        self.process = CONTEXT.Process(target=train, args=arguments, daemon=True)
+        self.process.start()
+        answer.close()
+
+    def answer(self) -> str:
+        """The next answer; nothing if the process has ended."""
+        try:
+            return str(self._answers.recv())
+        except EOFError:
+            return ""
+
+    def end(self) -> str:
+        """Its last answer, when it has ended."""
+        last = ""
+        while following := self.answer():
+            last = following
+        self.process.join(60)
+        return last
 
 
-def killed(backend: str, number: int, moments: Iterable[float], folder: Path, count: Count) -> str:
-    """The digest of a training that was killed, with the signal `number`, and went on: so many
-    seconds after each beginning."""
+def killed(
+    backend: str, number: int, moments: Iterable[float], folder: Path, count: Count
+) -> str:
+    """What a training learnt that was killed, with the signal `number`, so many seconds after each
+    of its first epochs, and went on."""
     for seconds in moments:
-        process = start(backend, folder)
-        assert process.stdout is not None
-        process.stdout.readline()
+        training = Training(backend, folder)
+        training.answer()
         time.sleep(seconds)
-        process.send_signal(number)
-        finished(process)
-        code = process.returncode
-        count.codes[code] = count.codes.get(code, 0) + 1
-        count.kills += code != 0
+        assert training.process.pid is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(training.process.pid, number)
+        if len(training.end()) < 10:  # it had not ended before
+            count.kills += 1
+            code = training.process.exitcode
+            count.codes[code] = count.codes.get(code, 0) + 1
         for path in folder.glob("*.safetensors"):
             try:
                 read_tree(path, checkpoints.FORMAT)
             except minidl.FileFormatError as error:
                 count.unreadable.append(str(error))
-    line, errors = finished(start(backend, folder))
-    count.unreadable += [errors] if errors else []
+    learnt = Training(backend, folder).end()
     count.leftovers += len([path for path in folder.iterdir() if path.name[0] == "."])
-    return line
+    return learnt
 
 
 def measure(
@@ -171,13 +193,12 @@ def measure(
         for run in range(runs):
             backend = backends[run % len(backends)]
             if backend not in expected:
-                process = start(backend, Path(folder) / f"{backend}-whole")
-                assert process.stdout is not None
-                process.stdout.readline()
+                training = Training(backend, Path(folder) / backend)
+                training.answer()
                 begun = time.perf_counter()
-                finished(process)
+                training.end()
                 seconds = time.perf_counter() - begun
-                expected[backend] = finished(start(backend, None))[0], seconds
+                expected[backend] = Training(backend, None).end(), seconds
             digest, seconds = expected[backend]
             moments = rng.uniform(0, seconds / kills, kills)
             got = killed(backend, number, moments, Path(folder) / str(run), count)
@@ -194,11 +215,8 @@ def main() -> None:
     parser.add_argument("--backends", default="numpy,torch,jax")
     parser.add_argument("--signals", default="SIGKILL,SIGTERM")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--train", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.train:
-        train(*chosen.train)
-        return
+    CONTEXT.set_forkserver_preload(["minidl", "safetensors.numpy", *chosen.backends.split(",")])
     for name in chosen.signals.split(","):
         count = measure(
             chosen.backends.split(","),
@@ -211,7 +229,7 @@ def main() -> None:
         print(
             f"{name}: {count.identical} of {count.runs} bit-identical after {count.kills} kills, "
             f"{len(count.unreadable)} unreadable, {count.leftovers} left over, "
-            f"exit codes {json.dumps(count.codes)}"
+            f"exit codes {count.codes}"
         )
 
 

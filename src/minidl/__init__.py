@@ -77,7 +77,7 @@ from minidl.optim import (
     clip_grad_value,
     schedules,
 )
-from minidl.training import Epoch, History, NonFiniteLossError, fit
+from minidl.training import Epoch, History, NonFiniteLossError, evaluate, fit, predict
 
 __version__ = "0.1.0"
 
@@ -144,6 +144,7 @@ __all__ = [
     "clip_grad_norm",
     "clip_grad_value",
     "disk",
+    "evaluate",
     "export_onnx",
     "fit",
     "from_torch",
@@ -152,6 +153,7 @@ __all__ = [
     "load",
     "metrics",
     "minibatches",
+    "predict",
     "save",
     "schedules",
     "summary",

@@ -128,16 +128,15 @@ def minibatches(
 
 
 def check_data(
-    owner: object, x: Tree, target: Tree, weights: Array | None = None, *, of: str = ""
+    owner: object, x: Tree, target: Tree = (), weights: Tree = (), *, of: str = ""
 ) -> None:
     """Raise unless inputs, targets and weights are arrays of numbers, or trees of them, that go
     together.
 
     `of` says in errors whose they are, such as `"validation "`.
     """
-    arrays = named_leaves(f"{of}x", x) + named_leaves(f"{of}target", target)
-    if weights is not None:
-        arrays += [(f"{of}weights", weights)]
+    parts = zip((f"{of}x", f"{of}target", f"{of}weights"), (x, target, weights), strict=True)
+    arrays = [leaf for name, part in parts for leaf in named_leaves(name, part)]
     first_name, first = arrays[0]
     for name, array in arrays:
         try:

@@ -82,6 +82,8 @@ def read_tree(path: str | os.PathLike[str], kind: str) -> Any:
 
 def _without_arrays(value: Any, path: str, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
     """The tree in JSON's types; its arrays go to `arrays`, by their paths."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, list | tuple):

@@ -27,6 +27,9 @@ Batch: TypeAlias = tuple[Any, ...]
 
 Data: TypeAlias = Batch | Iterable[Batch] | Callable[[], Iterable[Batch]]
 
+Order: TypeAlias = np.ndarray[Any, Any]
+"""The numbers of samples in the order in which they are taken."""
+
 _END = object()
 
 
@@ -100,16 +103,26 @@ def lies_in_a_file(data: Batch) -> bool:
     return any(isinstance(array, np.memmap) for array in leaves(data))
 
 
-def batches_of(data: Data, batch_size: int, order: Any) -> Iterator[Batch]:
+def in_order(owner: str, data: Data, batch_size: int, backend: Backend) -> Generator[Batch]:
+    """All batches once, in their own order. Close it: `contextlib.closing`."""
+    if not isinstance(data, tuple) or lies_in_a_file(data):
+        yield from arriving(owner, batches_of(data, batch_size, None), backend)
+    else:
+        yield from _rows(data, batch_size, None)
+
+
+def batches_of(data: Data, batch_size: int, order: Order | None) -> Iterator[Batch]:
     """What an iterable yields, or the rows of arrays in an order, a batch at a time."""
     if isinstance(data, tuple):
         return _rows(data, batch_size, order)
     return iter(data if isinstance(data, Iterable) else data())
 
 
-def _rows(data: Batch, batch_size: int, order: np.ndarray[Any, Any]) -> Iterator[Batch]:
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+def _rows(data: Batch, batch_size: int, order: Order | None) -> Generator[Batch]:
+    samples = samples_of(data) if order is None else len(order)
+    for start in range(0, samples, batch_size):
+        batch = slice(start, min(start + batch_size, samples))
+        rows = (batch, ...) if order is None else order[batch]
         yield mapped(lambda array: array[rows], data)  # noqa: B023  (called at once)
         for array in leaves(data):
             _release(array)

@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import math
 import operator
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, backend_of, constant, library, namespace
+from minidl.backend import Array, backend_of, namespace
 from minidl.capture import capture as record
 from minidl.capture import compiled, records_loops, sum_over_rows
-from minidl.capture.errors import CaptureError, ChangedNumberError
+from minidl.capture.state import State
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
-from minidl.nn.numbers import shortly
+from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.nn.trees import Tree, leaves, mapped
-from minidl.optim import Optimizer
+from minidl.optim import Optimizer, Schedule
 from minidl.training.batches import (
     Batch,
     Data,
-    arriving,
-    batches_of,
     checked_batch_size,
     lies_in_a_file,
     samples_of,
     samples_used,
 )
-from minidl.training.checks import check_training, check_weighted
+from minidl.training.checks import check_schedule, check_training
+from minidl.training.step import (
+    followed,
+    gradients_of,
+    is_small,
+    recorded_or_eager,
+    training_step,
+)
+from minidl.training.stream import gradients_of_several, recorded, train_on_stream
 
 MOST_BATCHES = 1000
 """A recording on a GPU holds every operation of its batches, so it holds no more than these."""
-
-MOST_RECORDED = 2**27
-"""On NumPy a recording holds all results of a step while it is made, and saves the time of the
-calls, some 27 µs a step. Where a batch times the parameters, and the inputs of a sample, is more
-than this, that is under a hundredth of the step, which is not recorded."""
 
 
 class Epoch:
@@ -71,6 +69,11 @@ class Epoch:
         batch_size: The number of samples in a batch, at least 1; the last may be smaller. None for
             an iterable.
         drop_last: Whether a last batch that is smaller is left out.
+        clip_grad_norm: The largest norm of the gradients, as of `minidl.clip_grad_norm`.
+        accumulate: How many batches an update takes: their gradients are summed, or for a loss
+            with the reduction "mean" averaged, in which a batch counts by its size. So an update
+            is that of the batches as one, in less memory.
+        schedule: A `Schedule(optimizer, factor, per="step")`, which steps after each update.
         capture: `"auto"` records epochs on GPUs and on JAX, and the step on NumPy, `"off"`
             nothing; `"compile"` also has PyTorch compile the step: see `minidl.capture` for what
             a step may then do.
@@ -80,8 +83,9 @@ class Epoch:
 
     Raises:
         TypeError: for a batch size that is no integer, or anything of another kind.
-        ValueError: for another `capture`, a batch size below 1, data that do not go together, or
-            an optimizer with a parameter that is not the model's.
+        ValueError: for another `capture`, a batch size or `accumulate` below 1, data that do not
+            go together, an optimizer with a parameter that is not the model's, or a schedule of
+            epochs or of another optimizer.
         CaptureError: at the first call, if the step cannot be recorded; on NumPy there is a
             warning instead, and it is taken as it is.
     """
@@ -95,44 +99,91 @@ class Epoch:
         batch_size: int | None = None,
         *,
         drop_last: bool = False,
+        clip_grad_norm: float | None = None,
+        accumulate: int = 1,
+        schedule: Schedule | None = None,
         capture: str = "auto",
     ) -> None:
         data = check_training("Epoch", model, loss, optimizer, data, capture)
         batch_size = checked_batch_size("Epoch", data, batch_size)
-        used = samples_used("Epoch", data, batch_size, drop_last)
+        accumulate = check_count("Epoch", "accumulate", accumulate)
+        if clip_grad_norm is not None:
+            check_number("Epoch", "clip_grad_norm", clip_grad_norm, "[0, inf]")
+        if schedule is not None:
+            check_schedule("Epoch", schedule, optimizer)
         self.samples = samples_of(data) if isinstance(data, tuple) else None
-        self._used = used
-        state = (model, optimizer)
-        averages = loss.reduction == "mean"
-
-        def one_step(x: Tree, labels: Batch) -> Array:
-            """The labels are the target, and perhaps weights."""
-            optimizer.zero_grad()
-            value = loss(model(x), *labels)
-            model.accumulate(loss.backward())
-            optimizer.step()
-            return by_weight(value, labels[1]) if averages and len(labels) == 2 else value
-
+        self._used = samples_used("Epoch", data, batch_size, drop_last)
         # No methods, with which the recording would hold this object that holds it: it would live
         # on, with its memory on a GPU, until a collection of garbage.
         self._parts: Callable[[Any, int], Iterator[Array]]
+        state = (model, optimizer)
+        gradients = gradients_of(model, loss)
+        averages = loss.reduction == "mean"
         if not isinstance(data, tuple) or lies_in_a_file(data):
-            recorded = _each_recorded(one_step, state, capture)
+            several = gradients_of_several(gradients, averages)
+            step = recorded(training_step(several, optimizer, clip_grad_norm), state, capture)
+            if schedule is not None:
+                step = followed(step, schedule.step)
             self._parts = functools.partial(
-                _train_on_stream, recorded, loss, optimizer, data, batch_size
+                train_on_stream, step, loss, optimizer, data, batch_size, accumulate
             )
+            return
+
+        x, *labels = data
+        constants = x, tuple(labels)
+        is_weighted = averages and len(labels) == 2
+
+        def one_batch(batch: Array, x: Tree, labels: Batch, share: float | None = None) -> Array:
+            take = namespace(batch).take
+            x, labels = mapped(lambda array: take(array, batch, axis=0), (x, labels))
+            return gradients(x, labels, share)
+
+        def several_batches(batches: Array, x: Tree, labels: Batch) -> Array:
+            per_sample = 1 / batches.shape[0] if averages else None
+
+            def one(batch: Array, x: Tree, labels: Batch) -> Array:
+                share = None if per_sample is None else batch.shape[0] * per_sample
+                return one_batch(batch, x, labels, share)
+
+            scale = None if is_weighted else per_sample
+            return _train_on_batches(one, state, batch_size, scale, batches, x, labels)
+
+        size = batch_size * accumulate
+        step = training_step(
+            one_batch if accumulate == 1 else several_batches, optimizer, clip_grad_norm
+        )
+        whole = capture != "off" and records_loops(state)
+        if capture == "compile":
+            step = compiled(step, state)
+        elif capture == "auto" and not whole and is_small(optimizer, size, x):
+            step = recorded_or_eager(step, state, constants)
+        if schedule is not None:
+            step = _at_rates(step, state) if whole else followed(step, schedule.step)
+        per_sample = 1 / self._used if averages and not is_weighted else None
+        batches = functools.partial(_train_on_batches, step, state, size, per_sample)
+        train: Callable[[Array], Array]
+        if not whole:
+            train = functools.partial(batches, x=x, labels=constants[1])
+        elif schedule is None:
+            train = record(batches, state, constants=constants)
         else:
-            self._parts = _by_rows(one_step, state, averages, data, batch_size, used, capture)
+            train = _scheduled(batches, schedule, state, size, constants)
+        samples_a_call = size * max(1, MOST_BATCHES // accumulate)
+        weights = labels[1] if is_weighted else None
+        self._parts = functools.partial(_train_on_all, train, samples_a_call, weights)
 
     def __call__(self, order: np.ndarray[Any, Any] | None = None) -> Array:
         return functools.reduce(operator.add, self.parts(order))
 
-    def parts(
-        self, order: np.ndarray[Any, Any] | None = None, begin: int = 0
-    ) -> Iterator[Array]:
-        """The same in parts of a thousand batches, or of a stream in one: an iterator over the
-        parts' losses, which a call adds up. `begin` is the number of the first that is taken, from
-        0: those before it were trained on in another process."""
+    def parts(self, order: np.ndarray[Any, Any] | None = None, begin: int = 0) -> Iterator[Array]:
+        """The same a part at a time, where a training can stop and go on: an iterator over the
+        losses that a call adds up, each of a thousand batches. What comes from elsewhere is one
+        part.
+
+        Args:
+            order: That of a call.
+            begin: How many parts are left out, which were taken before.
+        """
         if self.samples is None:
             if order is not None:
                 raise TypeError(
@@ -149,146 +200,59 @@ class Epoch:
         return self._parts(order[: self._used], begin)
 
 
-def _by_rows(
-    one_step: Callable[[Tree, Batch], Array],
-    state: tuple[Module, Optimizer],
-    averages: bool,
-    data: Batch,
-    batch_size: int,
-    used: int,
-    capture: str,
-) -> Callable[[np.ndarray[Any, Any], int], Iterator[Array]]:
-    """The parts of an epoch over the rows of arrays, of which it uses so many."""
-    x, *labels = data
-    constants = x, tuple(labels)
-
-    def on_rows(batch: Array, x: Tree, labels: Batch) -> Array:
-        take = namespace(batch).take
-        x, labels = mapped(lambda array: take(array, batch, axis=0), (x, labels))
-        return one_step(x, labels)
-
-    step: Callable[..., Array] = on_rows
-    whole = capture != "off" and records_loops(state)
-    if capture == "compile":
-        step = compiled(step, state)
-    elif capture == "auto" and not whole and _is_small(state[1], batch_size, x):
-        step = _recorded_or_eager(step, state, constants)
-    weights = labels[1] if averages and len(labels) == 2 else None
-    per_sample = 1 / used if averages and weights is None else None
-    batches = functools.partial(_train_on_batches, step, state, batch_size, per_sample)
-    train: Callable[[Array], Array] = (
-        record(batches, state, constants=constants)
-        if whole
-        else functools.partial(batches, x=x, labels=constants[1])
-    )
-
-    def parts(order: np.ndarray[Any, Any], begin: int) -> Iterator[Array]:
-        total = None
-        if weights is not None:
-            xp = namespace(weights)
-            total = xp.sum(xp.take(weights, backend_of(weights).asarray(order), axis=0))
-        size = batch_size * MOST_BATCHES
-        for start in range(begin * size, used, size):
-            part = train(order[start : start + size])
-            yield part if total is None else part / total
-
-    return parts
-
-
-def _train_on_stream(
-    step: Callable[[Tree, Batch], Array],
-    loss: Loss,
-    optimizer: Optimizer,
-    data: Data,
-    batch_size: int,
-    order: np.ndarray[Any, Any] | None,
+def _train_on_all(
+    train: Callable[[Array], Array],
+    samples_a_call: int,
+    weights: Array | None,
+    order: np.ndarray[Any, Any],
     begin: int,
 ) -> Iterator[Array]:
-    """Take a step on each batch that comes, and yield the loss of all: a part there is one of."""
-    if begin:
-        return
-    backend = backend_of(optimizer.parameters[0].value)
-    total: Array = None
-    count: Any = 0
-    with contextlib.closing(
-        arriving("data", batches_of(data, batch_size, order), backend)
-    ) as arrived:
-        for x, *labels in arrived:
-            if len(labels) == 2:
-                check_weighted("data", loss)
-            value = step(x, tuple(labels))
-            if loss.reduction == "mean" and len(labels) == 2:
-                count = count + namespace(labels[1]).sum(labels[1])
-            elif loss.reduction == "mean":
-                value = value * samples_of(x)
-                count = count + samples_of(x)
-            total = value if total is None else total + value
-    yield total / count if loss.reduction == "mean" else total
+    """Train on the samples that are named, so many at a time, and yield the loss of each. The
+    weights are those of a mean."""
+    total = None
+    if weights is not None:
+        xp = namespace(weights)
+        total = xp.sum(xp.take(weights, backend_of(weights).asarray(order), axis=0))
+    for start in range(begin * samples_a_call, len(order), samples_a_call):
+        part = train(order[start : start + samples_a_call])
+        yield part if total is None else part / total
 
 
-def by_weight(mean: Array, weights: Array) -> Array:
-    """The sum whose mean by these weights is given; 0 for weights that add up to 0."""
-    total = namespace(weights).sum(weights)
-    zero = constant(0, (), total)
-    return library(total).where(total == zero, zero, mean * total)
+def _at_rates(step: Callable[..., Array], state: tuple[Module, Optimizer]) -> Callable[..., Array]:
+    """The step at learning rates that it is given as a vector, so that they can be recorded."""
+    cells = State(state)
 
-
-def _is_small(optimizer: Optimizer, samples: int, x: Tree) -> bool:
-    """Whether NumPy gains by recording a step."""
-    sizes = [math.prod(parameter.value.shape) for parameter in optimizer.parameters]
-    sizes += [math.prod(array.shape[1:]) for array in leaves(x)]
-    return samples * sum(sizes) <= MOST_RECORDED
-
-
-def _each_recorded(
-    step: Callable[[Tree, Batch], Array], state: tuple[Module, Optimizer], capture: str
-) -> Callable[[Tree, Batch], Array]:
-    """A step on batches that come from elsewhere, recorded where that is asked for."""
-    if capture == "off":
-        return step
-    if capture == "compile":
-        return record(step, state, mode="compile")
-    if records_loops(state):
-        return record(step, state)
-    recorded = _recorded_or_eager(step, state, ())
-
-    def run(x: Tree, labels: Batch) -> Array:
-        chosen = recorded if _is_small(state[1], samples_of(x), x) else step
-        return chosen(x, labels)
+    def run(batch: Array, x: Tree, labels: Batch, rates: Array) -> Array:
+        with cells.rates_as([rates[i] for i in range(rates.shape[0])]):
+            return step(batch, x, labels)
 
     return run
 
 
-def _recorded_or_eager(
-    step: Callable[..., Array], state: tuple[Module, Optimizer], constants: tuple[Tree, ...]
-) -> Callable[..., Array]:
-    """A step that is recorded, or, with a warning, taken as it is if that cannot be. It takes its
-    constants, too."""
-    recorded: Any = record(step, state, constants=constants)
+def _scheduled(
+    batches: Callable[..., Array],
+    schedule: Schedule,
+    state: tuple[Module, Optimizer],
+    step_size: int,
+    constants: tuple[Tree, Batch],
+) -> Callable[[Array], Array]:
+    """Batches that are recorded as one, each step at the learning rates that a schedule gives it:
+    they go to the device together, beside the order of the samples."""
+    cells = State(state)
 
-    def run(*inputs: Tree) -> Array:
-        nonlocal recorded
-        problem = None
-        if recorded is not None:
-            try:
-                return recorded(*inputs[: len(inputs) - len(constants)])
-            except ChangedNumberError:  # it has changed once, so that this is no fresh start
-                raise
-            except Exception as error:
-                # of a step that is recorded, or in a library that records none
-                if getattr(recorded, "recordings", True) and not isinstance(error, CaptureError):
-                    raise
-                problem, recorded = error, None
-        value = step(*inputs)  # which raises anew what is no matter of the recording
-        if problem is not None:
-            warnings.warn(
-                f"fit: the step is not recorded, and so takes longer: {problem}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        return value
+    def at_rates(order: Array, rates: Array, x: Tree, labels: Batch) -> Array:
+        return batches(order, x, labels, rates)
 
-    return run
+    recorded = record(at_rates, state, constants=constants)
+
+    def train(order: Array) -> Array:
+        rates = []
+        for _ in range(0, len(order), step_size):
+            rates.append(cells.rates())
+            schedule.step()
+        return recorded(order, cells.backend.asarray(np.asarray(rates)))
+
+    return train
 
 
 def _train_on_batches(
@@ -299,6 +263,7 @@ def _train_on_batches(
     order: Array,
     x: Tree,
     labels: Batch,
+    rates: Array | None = None,
 ) -> Array:
     """Take a step on each batch of the samples that are named, and return the sum of the losses,
     each times the batch's size and `per_sample` where that is a number."""
@@ -307,12 +272,14 @@ def _train_on_batches(
     full, rest = divmod(order.shape[0], batch_size)
     total = None
     if full:
-        rows = namespace(order).reshape(order[: full * batch_size], (full, batch_size))
-        total = sum_over_rows(lambda row: step(row, x, labels), state, rows)
+        rows = [namespace(order).reshape(order[: full * batch_size], (full, batch_size))]
+        rows += [] if rates is None else [rates[:full, ...]]
+        total = sum_over_rows(lambda row, *rate: step(row, x, labels, *rate), state, *rows)
         if per_sample is not None:
             total = total * (batch_size * per_sample)
     if rest:
-        last = step(order[full * batch_size :], x, labels)
+        rate = [] if rates is None else [rates[full, ...]]
+        last = step(order[full * batch_size :], x, labels, *rate)
         if per_sample is not None:
             last = last * (rest * per_sample)
         total = last if total is None else total + last
