@@ -36,7 +36,9 @@ from minidl.training import checkpoints, epoch
 EPOCHS = 40
 
 CONTEXT = multiprocessing.get_context("forkserver")
-"""Processes that need not import anew what they need."""
+"""Its processes need not import anew what is named."""
+PRELOADED = ["minidl", "safetensors.numpy"]
+CONTEXT.set_forkserver_preload(PRELOADED)
 
 
 class Run:
@@ -49,7 +51,7 @@ class Run:
         backend = minidl.get_backend(backend)
         rng = np.random.default_rng(0)
         self.model = Sequential(
-            Linear(2, 64, rng=rng, backend=backend),
+            Linear(2, 64, bias=False, rng=rng, backend=backend),
             BatchNorm1d(64, backend=backend),
             ReLU(),
             Dropout(0.2, rng=rng, backend=backend),
@@ -216,7 +218,7 @@ def main() -> None:
     parser.add_argument("--signals", default="SIGKILL,SIGTERM")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    CONTEXT.set_forkserver_preload(["minidl", "safetensors.numpy", *chosen.backends.split(",")])
+    CONTEXT.set_forkserver_preload([*PRELOADED, *chosen.backends.split(",")])
     for name in chosen.signals.split(","):
         count = measure(
             chosen.backends.split(","),

@@ -66,20 +66,19 @@ def test_a_resumed_training_is_the_same(backend: Backend, capture: str, tmp_path
     assert_same(Run(backend, 6, capture).fit(checkpoint=tmp_path, resume=True), whole)
 
 
-@pytest.mark.parametrize("capture", ["auto", "off"])
 def test_in_the_midst_of_an_epoch_too(
-    backend: Backend, capture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend64: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After some part of an epoch, after its last, and when it has ended."""
     monkeypatch.setattr(epoch, "MOST_BATCHES", 5)  # and so 5 parts, and 6 looks an epoch
-    whole = Run(backend, 4, capture).fit()
+    whole = Run(backend64, 4).fit()
     terminated_at(monkeypatch, 3, 3 + 3, 6 + 5, 11 + 7)
     for name in ["0-part-003", "1", "1-part-005", "3"]:
         with pytest.raises(SystemExit) as caught:
-            Run(backend, 4, capture).fit(checkpoint=tmp_path, resume=True)
+            Run(backend64, 4).fit(checkpoint=tmp_path, resume=True)
         assert caught.value.code == 143
         assert f"epoch-00000{name}.safetensors" in names(tmp_path)
-    assert_same(Run(backend, 4, capture).fit(checkpoint=tmp_path, resume=True), whole)
+    assert_same(Run(backend64, 4).fit(checkpoint=tmp_path, resume=True), whole)
     assert names(tmp_path) == [f"epoch-00000{i}.safetensors" for i in (2, 3, 4)]
 
 
