@@ -63,7 +63,7 @@ def train_on_stream(
 ) -> Array:
     """Take a step on so many batches at a time as they come, and return the loss."""
     backend = backend_of(optimizer.parameters[0].value)
-    coming = batches_of(data, batch_size, order)
+    coming = batches_of("data", data, batch_size, order)
     averages = loss.reduction == "mean"
     total: Array = None
     count: Any = 0
