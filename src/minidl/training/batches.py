@@ -141,7 +141,7 @@ def _rows(data: Batch, batch_size: int, order: Order | None) -> Generator[Batch]
 def _release(array: Array) -> None:
     """Count no longer what was read of a file as memory of this process. What is written there
     stays, and so does the file in the system's cache, as long as there is room."""
-    if isinstance(array, np.memmap) and array.mode in ("r", "r+"):  # "c" has changes of its own
+    if isinstance(array, np.memmap) and array.mode not in (None, "c"):  # "c" has changes of its own
         advise: Any = getattr(array._mmap, "madvise", None)  # type: ignore[attr-defined]
         if advise is not None:  # there is none on Windows
             advise(mmap.MADV_DONTNEED)
