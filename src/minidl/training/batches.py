@@ -30,8 +30,6 @@ Data: TypeAlias = Batch | Iterable[Batch] | Callable[[], Iterable[Batch]]
 Order: TypeAlias = np.ndarray[Any, Any]
 """The numbers of samples in the order in which they are taken."""
 
-_END = object()
-
 
 def checked_data(owner: str, argument: str, data: Data, *, once: bool = False) -> Data:
     """The data, arrays as a tuple; raise unless they have one of the forms and go together.
@@ -106,16 +104,28 @@ def lies_in_a_file(data: Batch) -> bool:
 def in_order(owner: str, data: Data, batch_size: int, backend: Backend) -> Generator[Batch]:
     """All batches once, in their own order. Close it: `contextlib.closing`."""
     if not isinstance(data, tuple) or lies_in_a_file(data):
-        yield from arriving(owner, batches_of(data, batch_size, None), backend)
+        yield from arriving(owner, batches_of(owner, data, batch_size, None), backend)
     else:
         yield from _rows(data, batch_size, None)
 
 
-def batches_of(data: Data, batch_size: int, order: Order | None) -> Iterator[Batch]:
+def batches_of(owner: str, data: Data, batch_size: int, order: Order | None) -> Generator[Batch]:
     """What an iterable yields, or the rows of arrays in an order, a batch at a time."""
     if isinstance(data, tuple):
         return _rows(data, batch_size, order)
-    return iter(data if isinstance(data, Iterable) else data())
+    return _yielded(owner, iter(data if isinstance(data, Iterable) else data()))
+
+
+def _yielded(owner: str, batches: Iterator[Batch]) -> Generator[Batch]:
+    """The batches; raise for one that is none."""
+    for batch in batches:
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+            raise TypeError(
+                f"{owner}: expected batches of (inputs, targets) or (inputs, targets, weights), "
+                f"got {shortly(batch)}"
+            )
+        check_data(owner, *batch)
+        yield tuple(batch)
 
 
 def _rows(data: Batch, batch_size: int, order: Order | None) -> Generator[Batch]:
@@ -131,51 +141,41 @@ def _rows(data: Batch, batch_size: int, order: Order | None) -> Generator[Batch]
 def _release(array: Array) -> None:
     """Count no longer what was read of a file as memory of this process. What is written there
     stays, and so does the file in the system's cache, as long as there is room."""
-    if isinstance(array, np.memmap) and array.mode in ("r", "r+"):  # "c" has changes of its own
+    if isinstance(array, np.memmap) and array.mode not in (None, "c"):  # "c" has changes of its own
         advise: Any = getattr(array._mmap, "madvise", None)  # type: ignore[attr-defined]
         if advise is not None:  # there is none on Windows
             advise(mmap.MADV_DONTNEED)
 
 
-def arriving(owner: str, coming: Iterator[Batch], backend: Backend) -> Generator[Batch]:
+def arriving(owner: str, coming: Generator[Batch], backend: Backend) -> Generator[Batch]:
     """The batches, copied to a backend with floats in its dtype, the next one while the caller
     works. Close it, so that its thread ends with the block: `contextlib.closing`.
 
     Raises:
-        TypeError, ValueError: for a batch that is none, or no batch at all.
+        ValueError: if none comes.
     """
+
+    def fetch() -> Batch | None:
+        batch = next(coming, None)
+        return None if batch is None else mapped(lambda array: _copied(array, backend), batch)
+
     # Of the caller are the default backend and NumPy's handling of errors.
-    fetch = functools.partial(contextvars.copy_context().run, _fetched, owner, coming, backend)
+    fetch_there = functools.partial(contextvars.copy_context().run, fetch)
     try:
         with ThreadPoolExecutor(1, "minidl-batches") as thread:
-            batch = thread.submit(fetch).result()
-            if batch is _END:
+            batch = thread.submit(fetch_there).result()
+            if batch is None:
                 raise ValueError(
                     f"{owner}: expected at least one batch, got none; an iterator yields its "
                     "batches once, so pass the function that makes it, or an object whose iter() "
                     "begins anew"
                 )
-            while batch is not _END:
-                following = thread.submit(fetch)
+            while batch is not None:
+                following = thread.submit(fetch_there)
                 yield batch
                 batch = following.result()
     finally:
-        if inspect.isgenerator(coming):
-            coming.close()
-
-
-def _fetched(owner: str, coming: Iterator[Batch], backend: Backend) -> Any:
-    """The next batch on the backend, or the end."""
-    batch = next(coming, _END)
-    if batch is _END:
-        return _END
-    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-        raise TypeError(
-            f"{owner}: expected batches of (inputs, targets) or (inputs, targets, weights), "
-            f"got {shortly(batch)}"
-        )
-    check_data(owner, *batch)
-    return tuple(mapped(functools.partial(_copied, backend=backend), part) for part in batch)
+        coming.close()
 
 
 def _copied(x: Array, backend: Backend) -> Array:

@@ -69,12 +69,15 @@ def fit(
             in training mode.
         loss: The loss.
         optimizer: The optimizer, made from parameters of the model, all or some.
-        data: Inputs and targets, both with the samples along the first axis.
+        data: Inputs and targets, and perhaps weights of samples, or an iterable of such batches:
+            the forms that `Epoch` takes.
         epochs: How many times to go through the data, at least 1.
         batch_size: The number of samples in a batch, at least 1; the last batch of an epoch may
-            be smaller.
-        validation: Inputs and targets that are not trained on. With them, their loss is taken
-            after each epoch, as by `evaluate`, in batches of the same size.
+            be smaller. None for an iterable.
+        shuffle: Whether each epoch has an order of its own; an iterable has its own anyway.
+        drop_last: Whether a last batch that is smaller is left out.
+        validation: Data that are not trained on, in any of the forms. With them, their loss is
+            taken after each epoch, as by `evaluate`, in batches of the same size.
         metrics: What else is taken of the validation data, by name: functions of the output and
             the target of all of them that return a number, such as
             `{"error": minidl.classification_error}`. For them the outputs of all batches are kept.

@@ -66,7 +66,7 @@ def train_on_stream(
     if begin:
         return
     backend = backend_of(optimizer.parameters[0].value)
-    coming = batches_of(data, batch_size, order)
+    coming = batches_of("data", data, batch_size, order)
     averages = loss.reduction == "mean"
     total: Array = None
     count: Any = 0
