@@ -29,9 +29,9 @@ import numpy as np
 import minidl
 from minidl import AdamW, BatchNorm1d, Dropout, Linear, ReLU, Schedule, Sequential, schedules
 from minidl.backend import Array
-from minidl.callbacks import EarlyStopping
 from minidl.exchange.trees import read_tree
 from minidl.training import checkpoints, epoch
+from minidl.training.callbacks import EarlyStopping
 
 EPOCHS = 40
 
@@ -110,7 +110,7 @@ class Count:
     codes: dict[int | None, int] = field(default_factory=dict)
 
 
-def train(backend: str, folder: str, answer: Connection) -> None:
+def train(backend: str, epochs: int, folder: str, answer: Connection) -> None:
     """What a process does: it answers when the first epoch has ended, and what was learnt."""
     epoch.MOST_BATCHES = 5  # more parts an epoch than one
     warnings.simplefilter("error")
@@ -122,16 +122,17 @@ def train(backend: str, folder: str, answer: Connection) -> None:
             answer.send("begun")
         told = True
 
-    run = Run(backend).fit(callbacks=[tell], **({"checkpoint": folder, "resume": True} if folder else {}))
+    checkpoint = {"checkpoint": folder, "resume": True} if folder else {}
+    run = Run(backend, epochs).fit(callbacks=[tell], **checkpoint)
     answer.send(run.digest())
 
 
 class Training:
     """A process that trains."""
 
-    def __init__(self, backend: str, folder: Path | None) -> None:
+    def __init__(self, backend: str, epochs: int, folder: Path | None) -> None:
         self._answers, answer = CONTEXT.Pipe(duplex=False)
-        arguments = (backend, str(folder or ""), answer)
+        arguments = (backend, epochs, str(folder or ""), answer)
         self.process = CONTEXT.Process(target=train, args=arguments, daemon=True)
         self.process.start()
         answer.close()
@@ -153,12 +154,12 @@ class Training:
 
 
 def killed(
-    backend: str, number: int, moments: Iterable[float], folder: Path, count: Count
+    backend: str, epochs: int, number: int, moments: Iterable[float], folder: Path, count: Count
 ) -> str:
     """What a training learnt that was killed, with the signal `number`, so many seconds after each
     of its first epochs, and went on."""
     for seconds in moments:
-        training = Training(backend, folder)
+        training = Training(backend, epochs, folder)
         training.answer()
         time.sleep(seconds)
         assert training.process.pid is not None
@@ -173,7 +174,7 @@ def killed(
                 read_tree(path, checkpoints.FORMAT)
             except minidl.FileFormatError as error:
                 count.unreadable.append(str(error))
-    learnt = Training(backend, folder).end()
+    learnt = Training(backend, epochs, folder).end()
     count.leftovers += len([path for path in folder.iterdir() if path.name[0] == "."])
     return learnt
 
@@ -184,7 +185,8 @@ def measure(
     *,
     runs: int,
     kills: int,
-    seed: int,
+    epochs: int = EPOCHS,
+    seed: int = 0,
     say: Callable[[str], object] = lambda _: None,
 ) -> Count:
     """Kill trainings on one backend after the other, each so many times."""
@@ -195,15 +197,15 @@ def measure(
         for run in range(runs):
             backend = backends[run % len(backends)]
             if backend not in expected:
-                training = Training(backend, Path(folder) / backend)
+                training = Training(backend, epochs, Path(folder) / backend)
                 training.answer()
                 begun = time.perf_counter()
                 training.end()
                 seconds = time.perf_counter() - begun
-                expected[backend] = Training(backend, None).end(), seconds
+                expected[backend] = Training(backend, epochs, None).end(), seconds
             digest, seconds = expected[backend]
             moments = rng.uniform(0, seconds / kills, kills)
-            got = killed(backend, number, moments, Path(folder) / str(run), count)
+            got = killed(backend, epochs, number, moments, Path(folder) / str(run), count)
             count.runs += 1
             count.identical += got == digest != ""
             say(f"{backend}: {'the same' if got == digest else 'NOT the same'}")

@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,11 @@ from typing import Any
 import killed
 import numpy as np
 import pytest
-from killed import EPOCHS, Run
+from killed import Run
 
 import minidl
 from minidl import MSE, SGD, Backend, FileFormatError, Linear, disk, fit, to_numpy
-from minidl.exchange.trees import read_tree
-from minidl.training import checkpoints, epoch
+from minidl.training import epoch
 from minidl.training.checkpoints import Checkpoint
 
 pytest.importorskip("safetensors", reason="safetensors is not installed")
@@ -245,7 +243,7 @@ def linear_with(kind: Any, **options: Any) -> dict[str, Any]:
 OTHERS: list[tuple[Callable[[], dict[str, Any]], str]] = [
     (lambda: {"batch_size": 4}, "batch_size is 4 and was 5;"),
     (lambda: {"data": disk(12, rng=2)}, "samples is 12 and was 10;"),
-    (lambda: {"loss": MSE("mean")}, r"loss is MSE\(reduction='mean'\) and was MSE\(reduction='sum'"),
+    (lambda: {"loss": MSE("mean")}, r"loss is MSE\(reduction='mean'\) and was MSE"),
     (
         lambda: {"model": minidl.Sequential(Linear(2, 3, rng=0), Linear(3, 2, rng=0))},
         "arrays weights is nothing and was",
@@ -255,7 +253,7 @@ OTHERS: list[tuple[Callable[[], dict[str, Any]], str]] = [
                  "data": disk(10, rng=2, backend=minidl.get_backend("numpy", "float64"))},
         "dtype is float64 and was float32",
     ),
-    (lambda: {"rng": np.random.Generator(np.random.MT19937(0))}, "generator is MT19937 and was PCG"),
+    (lambda: {"rng": np.random.Generator(np.random.MT19937(0))}, "generator is MT19937 and"),
     (lambda: linear_with(minidl.Adam), "optimizer is Adam and was SGD"),
     (lambda: linear_with(SGD, momentum=0.9), "options momentum is 0.9 and was 0.0"),
     (lambda: {"callbacks": Remembering(1)}, r"callbacks is \['Remembering'\] and was \[\]"),
@@ -299,7 +297,7 @@ def test_another_training_is_refused(
 
 def test_fewer_epochs_are_refused(tmp_path: Path) -> None:
     simple(epochs=3, checkpoint=tmp_path)
-    with pytest.raises(ValueError, match="fit: expected epochs to be at least the 3 of .*, got 2"):
+    with pytest.raises(ValueError, match=r"fit: expected epochs to be at least the 3 of .*, got 2"):
         simple(epochs=2, checkpoint=tmp_path, resume=True)
 
 
@@ -314,7 +312,7 @@ def test_callbacks_without_a_state_may_differ(tmp_path: Path) -> None:
 
 def test_a_state_that_cannot_be_written_costs_no_training(tmp_path: Path) -> None:
     model = Linear(2, 2, rng=0)
-    with pytest.raises(TypeError, match="expected values of JSON's types .* at callbacks/0/state"):
+    with pytest.raises(TypeError, match=r"expected values of JSON's types .* at callbacks/0/state"):
         simple(model=model, checkpoint=tmp_path / "new", callbacks=Remembering(object()))
     np.testing.assert_array_equal(
         to_numpy(model.weights.value), to_numpy(Linear(2, 2, rng=0).weights.value)
@@ -406,9 +404,8 @@ def test_sigterm_ends_the_process_after_the_epoch(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_a_killed_training_goes_on(name: str) -> None:
     """The whole of it is `python tests/killed.py`."""
-    count = killed.measure(["numpy"], signal.Signals[name], runs=3, kills=1, seed=0)
+    count = killed.measure(["numpy"], signal.Signals[name], epochs=12, runs=3, kills=1)
     assert (count.identical, count.unreadable) == (3, [])
     code = 143 if name == "SIGTERM" else -9
-    assert set(count.codes) <= {0, code}
-    if name == "SIGTERM":
-        assert count.leftovers == 0
+    assert set(count.codes) <= {code}
+    assert count.leftovers <= count.kills * (name == "SIGKILL")

@@ -33,7 +33,8 @@ EXIT_CODE = 128 + signal.SIGTERM
 class Checkpoint:
     """Where `fit` writes checkpoints, when, and how many it keeps.
 
-        minidl.fit(…, checkpoint=Checkpoint("run", every_seconds=600, keep=5), resume=True)
+        checkpoint = minidl.training.Checkpoint("run", every_seconds=600, keep=5)
+        minidl.fit(…, checkpoint=checkpoint, resume=True)
 
     A folder in its place stands for the defaults: after each epoch, and the newest three.
 
@@ -157,7 +158,7 @@ class Checkpoints:
         """Take over what was read, if anything was; whether the training had come to its end."""
         if self._found is not None:
             tree, self._found = self._found, None
-            # Callbacks first: schedules set the learning rate, and the optimizer's is the last word.
+            # Callbacks first: schedules set the learning rate, of which the optimizer's is right.
             for one, state in zip(self._callbacks, tree["callbacks"], strict=True):
                 one.load_state_dict(state)
             self._model.load_state_dict(tree["model"])
@@ -167,7 +168,7 @@ class Checkpoints:
         return self._ended
 
     def train(
-        self, epoch: Epoch, order: np.ndarray[Any, Any], terminated: Callable[[], bool]
+        self, epoch: Epoch, order: np.ndarray[Any, Any] | None, terminated: Callable[[], bool]
     ) -> Array:
         """`epoch(order)`, continued where a checkpoint in the midst of it was written.
 

@@ -115,7 +115,7 @@ class Epoch:
         self._used = samples_used("Epoch", data, batch_size, drop_last)
         # No methods, with which the recording would hold this object that holds it: it would live
         # on, with its memory on a GPU, until a collection of garbage.
-        self._parts: Callable[[Any, int], Iterator[Array]]
+        self._train: Callable[[Any, int], Iterator[Array]]
         state = (model, optimizer)
         gradients = gradients_of(model, loss)
         averages = loss.reduction == "mean"
@@ -124,7 +124,7 @@ class Epoch:
             step = recorded(training_step(several, optimizer, clip_grad_norm), state, capture)
             if schedule is not None:
                 step = followed(step, schedule.step)
-            self._parts = functools.partial(
+            self._train = functools.partial(
                 train_on_stream, step, loss, optimizer, data, batch_size, accumulate
             )
             return
@@ -170,7 +170,7 @@ class Epoch:
             train = _scheduled(batches, schedule, state, size, constants)
         samples_a_call = size * max(1, MOST_BATCHES // accumulate)
         weights = labels[1] if is_weighted else None
-        self._parts = functools.partial(_train_on_all, train, samples_a_call, weights)
+        self._train = functools.partial(_train_on_all, train, samples_a_call, weights)
 
     def __call__(self, order: np.ndarray[Any, Any] | None = None) -> Array:
         return functools.reduce(operator.add, self.parts(order))
@@ -189,7 +189,7 @@ class Epoch:
                 raise TypeError(
                     f"Epoch: expected no order for an iterable of batches, got {shortly(order)}"
                 )
-            return self._parts(None, begin)
+            return self._train(None, begin)
         if not isinstance(order, np.ndarray) or order.dtype.kind not in "iu":
             raise TypeError(
                 "Epoch: expected order to be a NumPy array of integers, as of "
@@ -197,7 +197,7 @@ class Epoch:
             )
         if order.shape != (self.samples,):
             raise ValueError(f"Epoch: expected order of shape ({self.samples},), got {order.shape}")
-        return self._parts(order[: self._used], begin)
+        return self._train(order[: self._used], begin)
 
 
 def _train_on_all(

@@ -172,14 +172,15 @@ def fit(
             error.add_note("(fit judged the model before the first update, and so it went)")
             raise
         with (
-            modes_kept(model),
+            modes_kept(model) as modules,
             sigterm_noted(checkpoints is not None) as terminated,
             running(callbacks, model, optimizer, history),
         ):
             if checkpoints and checkpoints.resume():
                 return history
             for epoch in range(history.epochs + 1, epochs + 1):
-                model.train()
+                for module in modules:
+                    module.training = True
                 order = None
                 if train_epoch.samples is not None:
                     samples = train_epoch.samples
