@@ -215,6 +215,7 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--kills", type=int, default=2, help="of each training")
     parser.add_argument("--backends", default="numpy,torch,jax")
     parser.add_argument("--signals", default="SIGKILL,SIGTERM")
@@ -227,6 +228,7 @@ def main() -> None:
             signal.Signals[name],
             runs=chosen.runs,
             kills=chosen.kills,
+            epochs=chosen.epochs,
             seed=chosen.seed,
             say=print,
         )
