@@ -77,7 +77,15 @@ from minidl.optim import (
     clip_grad_value,
     schedules,
 )
-from minidl.training import Epoch, History, NonFiniteLossError, evaluate, fit, predict
+from minidl.training import (
+    Epoch,
+    History,
+    NonFiniteLossError,
+    callbacks,
+    evaluate,
+    fit,
+    predict,
+)
 
 __version__ = "0.1.0"
 
@@ -139,6 +147,7 @@ __all__ = [
     "XavierUniform",
     "available_backends",
     "backend_of",
+    "callbacks",
     "capture",
     "classification_error",
     "clip_grad_norm",

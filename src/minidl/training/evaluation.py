@@ -134,20 +134,25 @@ def _place(model: Module) -> Backend:
 def evaluating(model: Module) -> Iterator[None]:
     """A block with the model in evaluation mode. After it no module keeps what `forward` saved, as
     no backward will come."""
-    with modes_kept(model):
-        model.eval()
-        yield
-    model._forget()
+    with modes_kept(model) as modules:
+        for module in modules:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module in modules:
+                module.saved = None
 
 
 @contextmanager
-def modes_kept(model: Module) -> Iterator[None]:
+def modes_kept(model: Module) -> Iterator[list[Module]]:
     """A block after which each module is in the mode in which it was before, training or not."""
-    modes = [(module, module.training) for module in model.modules()]
+    modules = model.modules()  # once, as a walk through a model takes as long as a small step
+    modes = [module.training for module in modules]
     try:
-        yield
+        yield modules
     finally:
-        for module, mode in modes:
+        for module, mode in zip(modules, modes, strict=True):
             module.training = mode
 
 

@@ -144,9 +144,10 @@ def fit(
         except Exception as error:
             error.add_note("(fit judged the model before the first update, and so it went)")
             raise
-        with modes_kept(model), running(callbacks, model, optimizer, history):
+        with modes_kept(model) as modules, running(callbacks, model, optimizer, history):
             for epoch in range(1, epochs + 1):
-                model.train()
+                for module in modules:
+                    module.training = True
                 order = None
                 if train_epoch.samples is not None:
                     samples = train_epoch.samples
