@@ -73,7 +73,7 @@ class Epoch:
             with the reduction "mean" averaged, in which a batch counts by its size. So an update
             is that of the batches as one, in less memory.
         schedule: A `Schedule(optimizer, factor, per="step")`, which steps after each update.
-        capture: `"auto"` records epochs on GPUs and on JAX, and the step on NumPy, `"off"`
+        capture: `"auto"` records epochs on GPUs and on JAX, and else the step, `"off"`
             nothing; `"compile"` also has PyTorch compile the step: see `minidl.capture` for what
             a step may then do.
 
@@ -85,7 +85,7 @@ class Epoch:
         ValueError: for another `capture`, a batch size or `accumulate` below 1, data that do not
             go together, an optimizer with a parameter that is not the model's, or a schedule of
             epochs or of another optimizer.
-        CaptureError: at the first call, if the step cannot be recorded; on NumPy there is a
+        CaptureError: at the first call, if the step cannot be recorded; on the CPU there is a
             warning instead, and it is taken as it is.
     """
 
