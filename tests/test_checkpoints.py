@@ -71,7 +71,7 @@ def test_in_the_midst_of_an_epoch_too(
     monkeypatch.setattr(epoch, "MOST_BATCHES", 5)  # and so 5 parts, and 6 looks an epoch
     whole = Run(backend64, 4).fit()
     terminated_at(monkeypatch, 3, 3 + 3, 6 + 5, 11 + 7)
-    for name in ["0-part-003", "1", "1-part-005", "3"]:
+    for name in ["0-sample-000150", "1", "1-sample-000210", "3"]:
         with pytest.raises(SystemExit) as caught:
             Run(backend64, 4).fit(checkpoint=tmp_path, resume=True)
         assert caught.value.code == 143

@@ -25,7 +25,7 @@ from minidl.optim import Optimizer
 from minidl.training.epoch import Epoch
 
 FORMAT = "minidl checkpoint 1"
-NAME = re.compile(r"epoch-(\d{6,})(?:-part-(\d{3,}))?\.safetensors")
+NAME = re.compile(r"epoch-(\d{6,})(?:-sample-(\d{6,}))?\.safetensors")
 DAY = 24 * 60 * 60
 EXIT_CODE = 128 + signal.SIGTERM
 
@@ -116,7 +116,7 @@ class Checkpoints:
         self.history: dict[str, list[float]] = {}
         self._found: dict[str, Any] | None = None
         self._ended = False
-        self._part = 0
+        self._done = 0
         self._total: Array | None = None
         self._generator = rng.bit_generator.state  # from before the epoch under way
         self._written = time.monotonic()
@@ -145,14 +145,14 @@ class Checkpoints:
             return
         path, tree = _newest_whole(found)
         _require_same(path, tree["settings"], self._settings)
-        begun = tree["epoch"] + (tree["part"] > 0)
+        begun = tree["epoch"] + (tree["done"] > 0)
         if epochs < begun:
             raise ValueError(
                 f"fit: expected epochs to be at least the {begun} of {path}, got {epochs}"
             )
         self._found = tree
         self.history = tree["history"]
-        self._ended = epochs in (tree["ended"], 0 if tree["part"] else begun)
+        self._ended = epochs in (tree["ended"], 0 if tree["done"] else begun)
 
     def resume(self) -> bool:
         """Take over what was read, if anything was; whether the training had come to its end."""
@@ -164,7 +164,7 @@ class Checkpoints:
             self._model.load_state_dict(tree["model"])
             self._optimizer.load_state_dict(tree["optimizer"])
             self._rng.bit_generator.state = self._generator = tree["generator"]
-            self._part, self._total = tree["part"], tree["total"]
+            self._done, self._total = tree["done"], tree["total"]
         return self._ended
 
     def train(
@@ -179,13 +179,12 @@ class Checkpoints:
         if total is not None:
             first = self._model.parameters()[0].value
             total = backend_of(first).asarray(total, dtype_name(first))
-        for value in epoch.parts(order, self._part):
-            total = value if total is None else total + value
-            self._part += 1
+        for self._done, loss in epoch.parts(order, self._done):
+            total = loss if total is None else total + loss
             if terminated():
                 self._write(total)
                 raise SystemExit(EXIT_CODE)
-        self._part = 0
+        self._done = 0
         return total
 
     def epoch_ended(
@@ -214,8 +213,8 @@ class Checkpoints:
         """Write a checkpoint, and then remove those that are too many."""
         state = self._state(ended) | {"total": total}
         name = f"epoch-{state['epoch']:06}"
-        if self._part:
-            name += f"-part-{self._part:03}"
+        if self._done:
+            name += f"-sample-{self._done:06}"
         path = self._checkpoint.folder / f"{name}.safetensors"
         write_tree(path, state, FORMAT)
         found = _found(path.parent)
@@ -230,7 +229,7 @@ class Checkpoints:
         return {
             "settings": self._settings,
             "epoch": len(next(iter(self.history.values()), [])),
-            "part": self._part,
+            "done": self._done,
             "total": None,
             "ended": ended,
             "history": self.history,

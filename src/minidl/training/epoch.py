@@ -74,7 +74,7 @@ class Epoch:
             with the reduction "mean" averaged, in which a batch counts by its size. So an update
             is that of the batches as one, in less memory.
         schedule: A `Schedule(optimizer, factor, per="step")`, which steps after each update.
-        capture: `"auto"` records epochs on GPUs and on JAX, and the step on NumPy, `"off"`
+        capture: `"auto"` records epochs on GPUs and on JAX, and else the step, `"off"`
             nothing; `"compile"` also has PyTorch compile the step: see `minidl.capture` for what
             a step may then do.
 
@@ -86,7 +86,7 @@ class Epoch:
         ValueError: for another `capture`, a batch size or `accumulate` below 1, data that do not
             go together, an optimizer with a parameter that is not the model's, or a schedule of
             epochs or of another optimizer.
-        CaptureError: at the first call, if the step cannot be recorded; on NumPy there is a
+        CaptureError: at the first call, if the step cannot be recorded; on the CPU there is a
             warning instead, and it is taken as it is.
     """
 
@@ -115,7 +115,7 @@ class Epoch:
         self._used = samples_used("Epoch", data, batch_size, drop_last)
         # No methods, with which the recording would hold this object that holds it: it would live
         # on, with its memory on a GPU, until a collection of garbage.
-        self._train: Callable[[Any, int], Iterator[Array]]
+        self._train: Callable[[Any, int], Iterator[tuple[int, Array]]]
         state = (model, optimizer)
         gradients = gradients_of(model, loss)
         averages = loss.reduction == "mean"
@@ -168,21 +168,30 @@ class Epoch:
             train = record(batches, state, constants=constants)
         else:
             train = _scheduled(batches, schedule, state, size, constants)
-        samples_a_call = size * max(1, MOST_BATCHES // accumulate)
+        # A training can stop after these. Where a step is a call of its own, that may be sooner.
+        most = MOST_BATCHES if whole else min(MOST_BATCHES, 100)
+        samples_a_call = size * max(1, most // accumulate)
         weights = labels[1] if is_weighted else None
         self._train = functools.partial(_train_on_all, train, samples_a_call, weights)
 
     def __call__(self, order: np.ndarray[Any, Any] | None = None) -> Array:
-        return functools.reduce(operator.add, self.parts(order))
+        return functools.reduce(operator.add, [loss for _, loss in self.parts(order)])
 
-    def parts(self, order: np.ndarray[Any, Any] | None = None, begin: int = 0) -> Iterator[Array]:
-        """The same a part at a time, where a training can stop and go on: an iterator over the
-        losses that a call adds up, each of a thousand batches. What comes from elsewhere is one
-        part.
+    def parts(
+        self, order: np.ndarray[Any, Any] | None = None, begin: int = 0
+    ) -> Iterator[tuple[int, Array]]:
+        """The same a part at a time, so that a training can stop in between and go on.
+
+        A part has up to a thousand batches where those are recorded as one, else a hundred; what
+        comes from elsewhere is one part.
 
         Args:
             order: That of a call.
-            begin: How many parts are left out, which were taken before.
+            begin: How many samples are passed over, which have been trained on.
+
+        Returns:
+            An iterator over the parts: the number of samples that are then done, and the losses,
+            which a call adds up.
         """
         if self.samples is None:
             if order is not None:
@@ -206,16 +215,17 @@ def _train_on_all(
     weights: Array | None,
     order: np.ndarray[Any, Any],
     begin: int,
-) -> Iterator[Array]:
-    """Train on the samples that are named, so many at a time, and yield the loss of each. The
-    weights are those of a mean."""
+) -> Iterator[tuple[int, Array]]:
+    """Train on the samples that are named, so many at a time, and yield how many are done, and the
+    loss. The weights are those of a mean."""
     total = None
     if weights is not None:
         xp = namespace(weights)
         total = xp.sum(xp.take(weights, backend_of(weights).asarray(order), axis=0))
-    for start in range(begin * samples_a_call, len(order), samples_a_call):
-        part = train(order[start : start + samples_a_call])
-        yield part if total is None else part / total
+    for start in range(begin, len(order), samples_a_call):
+        rows = order[start : start + samples_a_call]
+        loss = train(rows)
+        yield start + len(rows), loss if total is None else loss / total
 
 
 def _at_rates(step: Callable[..., Array], state: tuple[Module, Optimizer]) -> Callable[..., Array]:

@@ -94,8 +94,8 @@ def fit(
         capture: How epochs are recorded: `"auto"`, `"off"` or `"compile"`, as for `Epoch`.
         checkpoint: A folder for checkpoints, one after each epoch, of which the newest three are
             kept; or a `Checkpoint` that says more. With it, SIGTERM ends the process with a
-            checkpoint and the exit code 143, in the midst of an epoch if that has more than a
-            thousand batches. Needs the extra `safetensors`.
+            checkpoint and the exit code 143, also in the midst of a long epoch. Needs the
+            extra `safetensors`.
         resume: Whether to go on from the newest checkpoint in the folder, if there is one. What
             training consists of must be made as it was then; `epochs` may be more.
 
@@ -108,8 +108,8 @@ def fit(
             without anything to judge, or an optimizer or a schedule that is not of this training;
             for checkpoints of another training, or checkpoints and no `resume`.
         FileFormatError: if no checkpoint in the folder is whole.
-        CaptureError: if the step cannot be recorded; `capture="off"` trains without, as NumPy
-            does by itself, with a warning.
+        CaptureError: if the step cannot be recorded; `capture="off"` trains without, which
+            NumPy and PyTorch on the CPU do by themselves, with a warning.
         NonFiniteLossError: if the loss of an epoch is not finite, or a parameter or a buffer after
             the last one. The error names the epoch.
     """

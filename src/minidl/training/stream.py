@@ -61,22 +61,25 @@ def train_on_stream(
     accumulate: int,
     order: Order | None,
     begin: int,
-) -> Iterator[Array]:
-    """Take a step on so many batches at a time as they come, and yield the loss of all."""
+) -> Iterator[tuple[int, Array]]:
+    """Take a step on so many batches at a time as they come, and yield how many samples there were,
+    and the loss. It cannot begin in the midst: all samples or none have been trained on."""
     if begin:
         return
     backend = backend_of(optimizer.parameters[0].value)
     coming = batches_of("data", data, batch_size, order)
     averages = loss.reduction == "mean"
+    samples = 0
     total: Array = None
     count: Any = 0
     with contextlib.closing(arriving("data", coming, backend)) as arrived:
         while group := [(x, tuple(labels)) for x, *labels in itertools.islice(arrived, accumulate)]:
             for x, labels in group:
+                samples += samples_of(x)
                 if len(labels) == 2:
                     check_weighted("data", loss)
                 if averages:
                     count = count + counted(x, labels)
             value = step(*group)
             total = value if total is None else total + value
-    yield total / count if averages else total
+    yield samples, total / count if averages else total
