@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -133,30 +132,38 @@ def test_a_module_that_knows_nothing_of_it(backend: Backend) -> None:
     assert float(minidl.clip_grad_norm(model.parameters(), 1e-3)) == pytest.approx(norm, rel=1e-4)
 
 
-@pytest.mark.parametrize("make", [lambda p: SGD(p, 0.05), lambda p: AdamW(p, 0.05)])
-@pytest.mark.parametrize("way", ["auto", "off", "compile"])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, while it compiles
-def test_a_recorded_step_follows(
-    backend64: Backend, make: Callable[[Any], minidl.Optimizer], way: str
-) -> None:
-    """Flags that change between the calls of one `Epoch`, against eager steps of those alone."""
-    if way == "compile" and backend64.library != "torch":
-        pytest.skip(f"{backend64.name}: mode 'compile' is PyTorch's")
+def follows(backend: Backend, rule: Any, capture: str, flags: list[list[int]]) -> None:
+    """Flags that change between the calls of one `Epoch`, against eager steps."""
     data = minidl.disk(12, rng=0)
-    model, twin = network(backend64, hidden=4), network(backend64, hidden=4)
-    optimizer, others = make(model.parameters()), make(twin.parameters())
-    epoch = minidl.Epoch(model, MSE(), optimizer, data, 4, capture=way)
-    for frozen in ([0, 1], [], [2, 5, 7], [0]):
+    model, twin = network(backend, hidden=4), network(backend, hidden=4)
+    optimizer, others = rule(model.parameters(), 0.05), rule(twin.parameters(), 0.05)
+    epoch = minidl.Epoch(model, MSE(), optimizer, data, 4, capture=capture)
+    for frozen in flags:
         for i, (one, other) in enumerate(zip(model.parameters(), twin.parameters(), strict=True)):
             one.trainable = other.trainable = i not in frozen
         before = [to_numpy(p.value).copy() for p in model.parameters()]
         epoch(np.arange(12))
         for start in (0, 4, 8):
-            batch = [backend64.asarray(to_numpy(a)[start : start + 4]) for a in data]
+            batch = [backend.asarray(to_numpy(a)[start : start + 4]) for a in data]
             train_step(twin, MSE(), others, *batch)
         for i, (one, other) in enumerate(zip(model.parameters(), twin.parameters(), strict=True)):
             assert np.array_equal(to_numpy(one.value), before[i]) == (i in frozen)
             np.testing.assert_allclose(to_numpy(one.value), to_numpy(other.value), 1e-9, 1e-12)
+
+
+@pytest.mark.parametrize("rule", [SGD, AdamW])
+@pytest.mark.parametrize("capture", ["auto", "off"])
+def test_a_recorded_step_follows(backend64: Backend, rule: Any, capture: str) -> None:
+    follows(backend64, rule, capture, [[0, 1], [], [2, 5, 7], [0]])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, while it compiles
+def test_a_compiled_step_follows() -> None:
+    torch: Any = pytest.importorskip("torch", reason="torch is not installed")
+    if tuple(int(number) for number in torch.__version__.split(".")[:2]) < (2, 13):
+        pytest.skip(f"torch {torch.__version__} compiles no steps of minidl")
+    with minidl.use_backend("torch", "float64") as backend:
+        follows(backend, AdamW, "compile", [[], [0]])
 
 
 def test_a_trace_is_made_anew_only_where_a_flag_changed(backend: Backend) -> None:

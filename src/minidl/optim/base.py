@@ -127,7 +127,7 @@ class Optimizer(ABC):
         if values is not self._settled:
             values = self._settle()
         gradients, updated = self._gradients.gather(), []
-        rows = zip(values, gradients, self._states, self._rates, self._decays, strict=True)
+        rows = zip(values, gradients, self._states, self._group_of, self._decays, strict=True)
         for theta, gradient, state, group, decay in rows:
             rate: Any = group._learning_rate
             if isinstance(rate, float):  # torch multiplies by an array in half the time
@@ -233,7 +233,7 @@ class Optimizer(ABC):
             for name in state.keys() & entries.keys():
                 host = together([entries[name][i] for i in part], tuple(state[name].shape))
                 state[name] = _like(state[name], host)
-        self._rates = [self._groups[part[0]] for part in parts]  # the group of each θ
+        self._group_of = [self._groups[part[0]] for part in parts]  # of each θ
         self._decays = [self._decay_of(part) for part in parts]
 
     def _new_state(self, theta: Array) -> State:
