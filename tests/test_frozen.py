@@ -132,10 +132,12 @@ def test_a_module_that_knows_nothing_of_it(backend: Backend) -> None:
     assert float(minidl.clip_grad_norm(model.parameters(), 1e-3)) == pytest.approx(norm, rel=1e-4)
 
 
-def follows(backend: Backend, rule: Any, capture: str, flags: list[list[int]]) -> None:
-    """Flags that change between the calls of one `Epoch`, against eager steps."""
+def follows(
+    backend: Backend, models: list[Module], rule: Any, capture: str, flags: list[list[int]]
+) -> None:
+    """Flags that change between the calls of one `Epoch`, against eager steps of a like model."""
     data = minidl.disk(12, rng=0)
-    model, twin = network(backend, hidden=4), network(backend, hidden=4)
+    model, twin = models
     optimizer, others = rule(model.parameters(), 0.05), rule(twin.parameters(), 0.05)
     epoch = minidl.Epoch(model, MSE(), optimizer, data, 4, capture=capture)
     for frozen in flags:
@@ -154,7 +156,8 @@ def follows(backend: Backend, rule: Any, capture: str, flags: list[list[int]]) -
 @pytest.mark.parametrize("rule", [SGD, AdamW])
 @pytest.mark.parametrize("capture", ["auto", "off"])
 def test_a_recorded_step_follows(backend64: Backend, rule: Any, capture: str) -> None:
-    follows(backend64, rule, capture, [[0, 1], [], [2, 5, 7], [0]])
+    models: list[Module] = [network(backend64, hidden=4) for _ in range(2)]
+    follows(backend64, models, rule, capture, [[0, 1], [], [2, 5, 7], [0]])
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, while it compiles
@@ -163,7 +166,7 @@ def test_a_compiled_step_follows() -> None:
     if tuple(int(number) for number in torch.__version__.split(".")[:2]) < (2, 13):
         pytest.skip(f"torch {torch.__version__} compiles no steps of minidl")
     with minidl.use_backend("torch", "float64") as backend:
-        follows(backend, AdamW, "compile", [[], [0]])
+        follows(backend, [Linear(2, 2, rng=0) for _ in range(2)], SGD, "compile", [[], [0]])
 
 
 def test_a_trace_is_made_anew_only_where_a_flag_changed(backend: Backend) -> None:
