@@ -110,6 +110,31 @@ def simple(**changed: Any) -> minidl.History:
     return fit(model, changed.pop("loss", MSE()), optimizer, data, **arguments | changed)
 
 
+def test_groups_and_what_is_frozen_go_on(tmp_path: Path) -> None:
+    """With rates of which the second is no multiple of the first in the last bit."""
+
+    def trained(epochs: int, **arguments: Any) -> tuple[Any, Any]:
+        layers = [Linear(2, 2, rng=i) for i in range(3)]
+        layers[2].weights.trainable = False
+        groups = [
+            {"parameters": layers[0].parameters(), "learning_rate": 0.2267058593810488},
+            {"parameters": layers[1].parameters() + layers[2].parameters(), "weight_decay": 0.1},
+        ]
+        optimizer = minidl.Adam(groups, 0.02738803)
+        model = minidl.Sequential(*layers)
+        simple(model=model, optimizer=optimizer, epochs=epochs, **arguments)
+        return model.state_dict(), optimizer
+
+    whole, optimizer = trained(4)
+    trained(2, checkpoint=tmp_path)
+    again, resumed = trained(4, checkpoint=tmp_path, resume=True)
+    rates = [group.learning_rate for group in optimizer.groups]
+    assert rates[0] != optimizer.learning_rate * optimizer.groups[0].factor
+    assert rates == [group.learning_rate for group in resumed.groups]
+    for path, value in whole.items():
+        np.testing.assert_array_equal(value, again[path])
+
+
 def test_a_finished_training_returns_its_history(tmp_path: Path) -> None:
     first = Run("numpy", 3).fit(checkpoint=tmp_path)
     written = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
@@ -240,6 +265,12 @@ def linear_with(kind: Any, **options: Any) -> dict[str, Any]:
     return {"model": model, "optimizer": kind(model.parameters(), 0.01, **options)}
 
 
+def linear_frozen() -> dict[str, Any]:
+    model = Linear(2, 2, rng=0)
+    model.named_parameters()[1][1].trainable = False
+    return {"model": model}
+
+
 OTHERS: list[tuple[Callable[[], dict[str, Any]], str]] = [
     (lambda: {"batch_size": 4}, "batch_size is 4 and was 5;"),
     (lambda: {"data": disk(12, rng=2)}, "samples is 12 and was 10;"),
@@ -256,6 +287,7 @@ OTHERS: list[tuple[Callable[[], dict[str, Any]], str]] = [
     (lambda: {"rng": np.random.Generator(np.random.MT19937(0))}, "generator is MT19937 and"),
     (lambda: linear_with(minidl.Adam), "optimizer is Adam and was SGD"),
     (lambda: linear_with(SGD, momentum=0.9), "options momentum is 0.9 and was 0.0"),
+    (lambda: linear_frozen(), r"frozen is \['bias'\] and was \[\]"),
     (lambda: {"callbacks": Remembering(1)}, r"callbacks is \['Remembering'\] and was \[\]"),
 ]  # fmt: skip
 

@@ -163,6 +163,8 @@ class Checkpoints:
                 one.load_state_dict(state)
             self._model.load_state_dict(tree["model"])
             self._optimizer.load_state_dict(tree["optimizer"])
+            for group, rate in zip(self._optimizer.groups, tree["rates"], strict=True):
+                group._learning_rate = rate  # to the last bit, which a multiple may lack
             self._rng.bit_generator.state = self._generator = tree["generator"]
             self._done, self._total = tree["done"], tree["total"]
         return self._ended
@@ -179,7 +181,8 @@ class Checkpoints:
         if total is not None:
             first = self._model.parameters()[0].value
             total = backend_of(first).asarray(total, dtype_name(first))
-        for self._done, loss in epoch.parts(order, self._done):
+        for done, loss in epoch.parts(order, self._done):
+            self._done = done
             total = loss if total is None else total + loss
             if terminated():
                 self._write(total)
@@ -236,6 +239,7 @@ class Checkpoints:
             "generator": self._generator,
             "callbacks": [one.state_dict() for one in self._callbacks],
             "optimizer": self._optimizer.state_dict(),
+            "rates": [group.learning_rate for group in self._optimizer.groups],
             "model": self._model.state_dict(),
         }
 
@@ -251,6 +255,7 @@ def _settings_of(
     return {
         "modules": {path: type(one).__name__ for path, one in model.named_modules()},
         "arrays": {path: list(one.value.shape) for path, one in held},
+        "frozen": [path for path, one in model.named_parameters() if not one.trainable],
         "dtype": dtype_name(model.parameters()[0].value),
         "loss": repr(loss),
         "optimizer": type(optimizer).__name__,
@@ -259,6 +264,7 @@ def _settings_of(
             for name, value in options.items()
             if isinstance(value, str | bool | int | float | tuple)
         },
+        "groups": [[len(one.parameters), one.weight_decay] for one in optimizer.groups],
         "state": {name: list(np.shape(array)) for name, array in state.items()},
         "callbacks": [type(one).__name__ for one in callbacks],
     }
