@@ -21,6 +21,7 @@ from minidl import (
     get_backend,
 )
 from minidl.metrics import (
+    Metric,
     accuracy,
     binary_error,
     host,
@@ -410,7 +411,7 @@ def test_the_same_as_torch() -> None:
 
 @pytest.mark.usefixtures("backend")
 def test_fit_takes_them() -> None:
-    metrics = {
+    metrics: dict[str, Metric] = {
         "accuracy": accuracy,
         "top 1": functools.partial(top_k_error, k=1),
         "right": host(lambda t, y: float(np.mean(t == y)), "classes"),

@@ -139,7 +139,8 @@ def _is_one_hot(x: Array) -> bool:
     rows = size // x.shape[-1]
     if _count(x == 1) != rows or _count(x == 0) != size - rows:
         return False
-    return _count(matmul(x, constant(1, x.shape[-1:], x)) == 1) == rows
+    one_in_each = matmul(x, constant(1, x.shape[-1:], x)) == 1
+    return _count(one_in_each) == rows
 
 
 def truths(owner: str, output: Array, target: Array) -> tuple[Array, Array]:

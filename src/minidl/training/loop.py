@@ -24,6 +24,7 @@ from minidl.training.checks import (
 from minidl.training.divergence import diverged, is_finite
 from minidl.training.epoch import Epoch
 from minidl.training.history import History
+from minidl.training.threads import suited_threads
 
 
 def fit(
@@ -40,6 +41,7 @@ def fit(
     rng: np.random.Generator | int | None = None,
     callbacks: Iterable[Callable[[History], object]] = (),
     capture: str = "auto",
+    threads: str = "auto",
 ) -> History:
     """Train a model.
 
@@ -63,14 +65,18 @@ def fit(
         callbacks: Called after each epoch with the history so far. The history is the one that
             `fit` returns, so a callback that keeps it has it also if training is interrupted.
         capture: How epochs are recorded: `"auto"`, `"off"` or `"compile"`, as for `Epoch`.
+        threads: `"auto"` has NumPy (where threadpoolctl is installed) and PyTorch compute with one
+            thread of the CPU, until training ends, if all products are too small to be shared;
+            `"off"` leaves their threads alone.
 
     Returns:
         The history, an entry an epoch.
 
     Raises:
         TypeError: for an argument of another kind.
-        ValueError: for epochs or a batch size below 1, no samples, another `capture`, metrics
-            without anything to judge, or an optimizer or a schedule that is not of this training.
+        ValueError: for epochs or a batch size below 1, no samples, another `capture` or `threads`,
+            metrics without anything to judge, or an optimizer or a schedule that is not of this
+            training.
         CaptureError: if the step cannot be recorded; `capture="off"` trains without, as NumPy
             does by itself, with a warning.
         NonFiniteLossError: if the loss of an epoch is not finite, or a parameter or a buffer after
@@ -103,7 +109,10 @@ def fit(
         return entries
 
     start = time.perf_counter()
-    with np.errstate(over="ignore", invalid="ignore"):  # the check of the loss says it better
+    with (
+        np.errstate(over="ignore", invalid="ignore"),  # the check of the loss says it better
+        suited_threads("fit", threads, model, x, batch_size),
+    ):
         try:
             evaluate()
         except Exception as error:
