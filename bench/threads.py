@@ -1,68 +1,59 @@
-"""`python -m bench.threads`: from which size on do threads pay in a training step on NumPy?
+"""`python -m bench.threads [BACKEND]`: from which size on do threads pay in a training step?
 
-For each width and batch size it prints the time of a step of one thread, and beside it that of all
-threads as a ratio, twice: on the machine as it is, and while another process keeps one core busy.
-Below 1 the threads pay. `minidl.training.threads` has the size that `fit` goes by.
+For each width and batch size it prints the time of a step on one thread, and beside it that on all
+threads as a ratio, twice: on the machine as it is, and while another process keeps a core busy.
+Below 1 the threads pay. `LEAST_PRODUCT` in minidl/training/threads.py is what `fit` goes by.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 import minidl
 
 WIDTHS = (16, 25, 32, 48, 64, 128, 256, 512, 1024)
 BATCHES = (32, 100, 316, 1000)
+STEPS = 4
 ROUNDS = 15
 SECONDS = 0.02
 """The least that a block takes."""
 
 
-def main() -> None:
-    cores = os.cpu_count() or 1
-    blas = ThreadpoolController().select(user_api="blas")
-    print(f"{cores} cores, {', '.join(library['internal_api'] for library in blas.info())}")
-    print("width  batch  multiply-adds  1 thread, µs  all: quiet   busy")
-    for width in WIDTHS:
-        for batch_size in BATCHES:
-            epoch = epoch_of(width, batch_size)
-            times: dict[tuple[bool, int], list[float]] = {}
-            with busy_core() as switch:
-                for _ in range(ROUNDS):
-                    for busy in (False, True):
-                        switch(busy)
-                        for threads in (1, cores):
-                            with blas.limit(limits=threads):
-                                times.setdefault((busy, threads), []).append(block(epoch))
-            # A quiet machine is found by the least; what waiting costs, by the middle.
-            quiet, busy_ratio = (
-                kind(times[busy, cores]) / kind(times[busy, 1])
-                for busy, kind in ((False, min), (True, statistics.median))
-            )
-            print(
-                f"{width:5}  {batch_size:5}  {batch_size * width * width:13.1e}"
-                f"  {1e6 * min(times[False, 1]) / STEPS:12.0f}  {quiet:10.2f}  {busy_ratio:5.2f}",
-                flush=True,
-            )
+def main(name: str = "numpy") -> None:
+    backend = minidl.get_backend(name, "float32")
+    print(f"{os.cpu_count()} cores, {backend.name} {backend.version}")
+    print("width  batch  multiply-adds  one thread, µs  all: quiet   busy")
+    with busy_core() as busy_block:
+        for width in WIDTHS:
+            for batch_size in BATCHES:
+                epoch = epoch_of(width, batch_size, backend)
+                one: dict[bool, list[float]] = {False: [], True: []}
+                every: dict[bool, list[float]] = {False: [], True: []}
+                for busy in ROUNDS * (False, True):
+                    for threads, times in ((backend.one_thread(), one), (nullcontext(), every)):
+                        with busy_block() if busy else nullcontext(), threads:
+                            times[busy].append(block(epoch, batch_size))
+                # A quiet machine shows in the least of its times, what waiting costs in the middle.
+                quiet = min(every[False]) / min(one[False])
+                waiting = statistics.median(every[True]) / statistics.median(one[True])
+                print(
+                    f"{width:5}  {batch_size:5}  {batch_size * width * width:13.1e}"
+                    f"  {1e6 * min(one[False]) / STEPS:14.0f}  {quiet:10.2f}  {waiting:5.2f}",
+                    flush=True,
+                )
 
 
-STEPS = 4
-
-
-def epoch_of(width: int, batch_size: int) -> minidl.Epoch:
-    """An epoch of steps of a network with two hidden layers, which learns nothing."""
+def epoch_of(width: int, batch_size: int, backend: minidl.Backend) -> minidl.Epoch:
+    """An epoch of a network with two hidden layers, which learns nothing."""
     rng = np.random.default_rng(0)
-    backend = minidl.get_backend("numpy", "float32")
     layers = [minidl.Linear(width, width, rng=rng, backend=backend) for _ in range(3)]
     model = minidl.Sequential(layers[0], minidl.ReLU(), layers[1], minidl.Tanh(), layers[2])
     x = backend.asarray(rng.normal(size=(STEPS * batch_size, width)))
@@ -70,32 +61,48 @@ def epoch_of(width: int, batch_size: int) -> minidl.Epoch:
     return minidl.Epoch(model, minidl.MSE(), optimizer, (x, x), batch_size)
 
 
-def block(epoch: minidl.Epoch) -> float:
+def block(epoch: minidl.Epoch, batch_size: int) -> float:
     """The seconds of an epoch, from as many as fill a block."""
-    start, count = time.perf_counter(), 0
-    order = np.arange(epoch._samples)
-    while True:
+    order = np.arange(STEPS * batch_size)
+    start, count, passed = time.perf_counter(), 0, 0.0
+    while passed < SECONDS:
         epoch(order)
         count += 1
         passed = time.perf_counter() - start
-        if passed >= SECONDS:
-            return passed / count
+    return passed / count
 
 
 @contextmanager
-def busy_core() -> Iterator[Callable[[bool], None]]:
-    """A process that keeps a core busy whenever it is switched on."""
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+def busy_core() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """A process that keeps a core busy within the blocks that this gives; it ends with its parent,
+    however that ends."""
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdin=subprocess.PIPE) as process:
 
-        def switch(on: bool) -> None:
-            process.send_signal(signal.SIGCONT if on else signal.SIGSTOP)
-            time.sleep(0.002)
+        @contextmanager
+        def busy() -> Iterator[None]:
+            switch()
+            yield
+            switch()
+
+        def switch() -> None:
+            assert process.stdin is not None
+            process.stdin.write(b"x")
+            process.stdin.flush()
 
         try:
-            yield switch
+            yield busy
         finally:
             process.kill()
 
 
+BUSY = """
+import os, select
+while os.read(0, 1):
+    while not select.select([0], [], [], 0)[0]:
+        pass
+    os.read(0, 1)
+"""
+
+
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -92,7 +92,7 @@ def binary_error(output: Array, target: Array) -> float:
     """
     is_one, is_zero = truths("binary_error", output, target)
     right = _count((is_one & (output > 0)) | (is_zero & (output <= 0)))
-    total = math.prod(output.shape)
+    total: int = math.prod(output.shape)
     return (total - right) / total
 
 
@@ -135,7 +135,7 @@ def judged(owner: str, output: Array, target: Array, ignore_index: int) -> tuple
 
 def _is_one_hot(x: Array) -> bool:
     """Whether each row is zeros but for a single one: as many ones as rows, and one in each."""
-    size = math.prod(x.shape)
+    size: int = math.prod(x.shape)
     rows = size // x.shape[-1]
     if _count(x == 1) != rows or _count(x == 0) != size - rows:
         return False

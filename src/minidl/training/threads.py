@@ -1,8 +1,8 @@
 """How many threads of the CPU a training takes.
 
-The libraries share each product of matrices among threads, which wait for each other at its end.
-Where the product is short they wait longer than they compute, and if another process keeps one of
-their cores busy, for as long as the scheduler gives it: a hundred times the product.
+NumPy's and PyTorch's libraries share each product of matrices among threads, which wait for each
+other at its end. Where the product is short they wait longer than they compute, and if another
+process keeps one of their cores busy, for as long as the scheduler gives it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,28 @@ from minidl.nn.numbers import shortly
 THREADS = ("auto", "off")
 
 LEAST_PRODUCT = 10**7
-"""A product of fewer multiplications and additions takes one thread, by a measurement on two cores
-(`python -m bench.threads`): here, 0.3 ms of one, a second that has its core to itself saves a third
-of a training step, one that moves between cores nothing, and one whose core is busy takes ten times
-as long."""
+"""Products of fewer multiplications and additions take one thread. Measured on two cores with
+`python -m bench.threads`: what a step with products of this size takes on two threads, of its time
+on one.
+
+    multiply-adds         10⁶      5 · 10⁶  2 · 10⁷  10⁸
+    NumPy                 2.1      1.3      1.1      0.9
+    NumPy, a core busy    3 – 4    1.7      1.1      1.5
+    PyTorch               1 – 1.5  1.1      0.8      0.7
+    PyTorch, a core busy  2 – 3    2.3      1.8      1.6
+
+With more processes than cores it was 10 to 250 up to 10⁷."""
 
 
 @contextmanager
 def suited_threads(
     owner: str, threads: str, model: Module, x: Array, batch_size: int
 ) -> Iterator[None]:
-    """A block for the training or the use of a model, on one thread if all its products are small.
+    """A block in which a model is trained or used, on one thread if all its products are small.
 
-    The largest is taken to be that of a batch with the largest parameter, at each place of a sample
-    (x has the shape `(samples, places …, features)`, or of integers `(samples, places …)`). Images
-    that are flattened count too large that way, and keep their threads.
+    The largest is taken to be that of a batch with the largest parameter, at each place of a
+    sample: x has the shape `(samples, places …, features)`, or, of integers, `(samples, places …)`.
+    An image that is flattened counts too large that way, and keeps its threads.
 
     Args:
         owner: What is asked: the error begins with it.
