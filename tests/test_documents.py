@@ -193,6 +193,16 @@ def test_digits(backend_name: str, tmp_path: Path) -> None:
     assert float(errors[0]) < 5
 
 
+def test_larger_than_memory(backend_name: str) -> None:
+    pytest.importorskip("resource", reason="the memory in use is told by Unix alone")
+    example = str(ROOT / "examples/larger_than_memory.py")
+    out = run(example, "0.01", MINIDL_BACKEND=backend_name)
+    rows, loss = re.match(r"(\d+) rows, 0.01 GB: loss (\S+)\n", out).groups()  # type: ignore[union-attr]
+    assert int(rows) == 39000
+    assert float(loss) < 1
+    assert re.search(r"^peak resident \d+ MB, \d+ MB of it before training$", out, re.MULTILINE)
+
+
 def test_digits_without_scikit_learn_says_so() -> None:
     hide = "import runpy, sys; sys.modules['sklearn.datasets'] = sys.modules['sklearn'] = None"
     example = str(ROOT / "examples/digits.py")

@@ -430,7 +430,7 @@ def test_fit_takes_them() -> None:
         validation=data,
         metrics=metrics,
     )
-    last = {name: history.metrics[name][-1] for name in metrics}
+    last = {name: history[name][-1] for name in metrics}
     assert last["accuracy"] == last["right"] == pytest.approx(1 - last["top 1"])
-    assert last["squared"] == pytest.approx(history.validation_loss[-1], rel=1e-6)
+    assert last["squared"] == pytest.approx(history["validation_loss"][-1], rel=1e-6)
     assert last["R²"] < 1

@@ -14,7 +14,7 @@ from helpers import network
 
 import minidl
 from minidl import MSE, SGD, Backend, Embedding, Flatten, Linear, Module, Sequential, fit
-from minidl.backend import Array
+from minidl.nn.trees import Tree
 from minidl.training.threads import LEAST_PRODUCT, suited_threads
 
 Count = Callable[[], int]
@@ -115,11 +115,15 @@ def test_the_number_never_rises(count: Count) -> None:
             100,
             False,
         ),
-        (minidl.ReLU(), np.ones((1, 5)), 10**9, True),
+        # the larger of two inputs
+        (Linear(2, 2, backend="numpy"), (np.ones((1, 2)), np.ones((1, 10**4, 2))), 300, False),
+        # batches of which nobody knows yet
+        (Linear(2, 2, backend="numpy"), [(np.ones((1, 2)), np.ones((1, 2)))], 1, False),
+        (minidl.ReLU(), np.ones((1, 5)), 1, False),
     ],
 )
 def test_what_is_small(
-    monkeypatch: pytest.MonkeyPatch, model: Module, x: Array, batch_size: int, small: bool
+    monkeypatch: pytest.MonkeyPatch, model: Module, x: Tree, batch_size: int, small: bool
 ) -> None:
     limited = []
 
@@ -128,7 +132,8 @@ def test_what_is_small(
         return nullcontext()
 
     monkeypatch.setattr(type(minidl.get_backend("numpy")), "one_thread", one_thread)
-    with suited_threads("test", "auto", model, x, batch_size):
+    data = x if isinstance(x, list) else (x, x)
+    with suited_threads("test", "auto", model, data, batch_size):
         pass
     assert bool(limited) is small
 

@@ -77,7 +77,15 @@ from minidl.optim import (
     clip_grad_value,
     schedules,
 )
-from minidl.training import Epoch, History, NonFiniteLossError, fit
+from minidl.training import (
+    Epoch,
+    History,
+    NonFiniteLossError,
+    callbacks,
+    evaluate,
+    fit,
+    predict,
+)
 
 __version__ = "0.1.0"
 
@@ -139,11 +147,13 @@ __all__ = [
     "XavierUniform",
     "available_backends",
     "backend_of",
+    "callbacks",
     "capture",
     "classification_error",
     "clip_grad_norm",
     "clip_grad_value",
     "disk",
+    "evaluate",
     "export_onnx",
     "fit",
     "from_torch",
@@ -152,6 +162,7 @@ __all__ = [
     "load",
     "metrics",
     "minibatches",
+    "predict",
     "save",
     "schedules",
     "summary",

@@ -158,11 +158,11 @@ class Session:
 
     @property
     def train_error(self) -> float:
-        return self.history.train_metrics["error"][-1]
+        return self.history["train_error"][-1]
 
     @property
     def test_error(self) -> float:
-        return self.history.metrics["error"][-1]
+        return self.history["error"][-1]
 
 
 def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object]] = ()) -> Session:
@@ -209,13 +209,9 @@ def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object
                 callbacks=[remember, schedule, *callbacks],
             )
     except KeyboardInterrupt:
-        if not history.loss:
+        if not history.epochs:
             raise
         interrupted = True
-        whole = len(history.loss)  # what fit appends last
-        others = (history.validation_loss, *history.metrics.values())
-        for column in (*others, *history.train_metrics.values()):
-            del column[whole:]
     points, target = disk(FRESH, rng=fresh_rng, backend=experiment.backend)
     # As many at a time as the training had: more may not fit, and the training would be lost.
     fresh = minibatches(standardizer(points), target, SAMPLES, rng=0)
@@ -287,6 +283,6 @@ def summarise(sessions: Iterable[Session]) -> dict[str, Any]:
         "train_error": spread([session.train_error for session in sessions]),
         "test_error": spread([session.test_error for session in sessions]),
         "fresh_error": spread([session.fresh_error for session in sessions]),
-        "first_loss": float(np.mean([h.loss[0] for h in histories])),
-        "last_loss": float(np.mean([h.loss[-1] for h in histories])),
+        "first_loss": float(np.mean([h["loss"][0] for h in histories])),
+        "last_loss": float(np.mean([h["loss"][-1] for h in histories])),
     }

@@ -82,22 +82,22 @@ class Trace:
         return outputs
 
 
-def scan(step: Callable[[Array], Array], state: State, rows: Array) -> Array:
-    """The sum of `step(row)` in a trace of JAX."""
+def scan(step: Callable[..., Array], state: State, arrays: tuple[Array, ...]) -> Array:
+    """The sum of `step(*rows)` over the rows of arrays, in a trace of JAX."""
     import jax
 
     def body(
-        carry: tuple[list[Array], Array], row: Array
+        carry: tuple[list[Array], Array], rows: tuple[Array, ...]
     ) -> tuple[tuple[list[Array], Array], None]:
         arrays, total = carry
         state.put(arrays)
-        total = total + step(row)
+        total = total + step(*rows)
         return (state.get(), total), None
 
-    arrays = state.get()
-    zero = jax.numpy.zeros((), arrays[0].dtype)
-    (arrays, total), _ = jax.lax.scan(body, (arrays, zero), rows)
-    state.put(arrays)
+    before = state.get()
+    zero = jax.numpy.zeros((), before[0].dtype)
+    (after, total), _ = jax.lax.scan(body, (before, zero), arrays)
+    state.put(after)
     return total
 
 

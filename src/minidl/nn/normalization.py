@@ -244,7 +244,8 @@ class BatchNorm1d(_Normalization):
         if n < 2:
             raise ValueError(
                 f"{self}: expected at least 2 values of a feature in training, "
-                f"got x of shape {tuple(x.shape)}"
+                f"got x of shape {tuple(x.shape)}; fit(…, drop_last=True) leaves out a last batch "
+                "that is smaller than the others"
             )
         xp = namespace(x)
         axes = _all_but_features(x)

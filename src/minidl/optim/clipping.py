@@ -19,12 +19,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> Array:
     not a number, nothing is raised: gradients become 0 or NaN. It is infinite for finite gradients
     whose squares overflow, too: in float32 from 1.8e19 on. An infinite `max_norm` never scales.
 
-    Nothing is read back, so it can be recorded. In `fit`, an optimizer does it:
-
-        class Clipped(minidl.Adam):
-            def step(self):
-                minidl.clip_grad_norm(self.parameters, 1.0)
-                super().step()
+    Nothing is read back, so it can be recorded. `fit(…, clip_grad_norm=1.0)` does it at each step.
 
     Args:
         parameters: Parameters, all of one dtype on one device, at least one.

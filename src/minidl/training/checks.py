@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+import functools
+import inspect
+from collections.abc import Iterable, Mapping
 
-from minidl.backend import Array
-from minidl.data import check_data
 from minidl.metrics import Metric
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
-from minidl.nn.numbers import shortly
-from minidl.optim import Optimizer, ReduceOnPlateau, Schedule
+from minidl.nn.numbers import check_flag, shortly
+from minidl.optim import Optimizer, Schedule
 from minidl.optim.checks import check_callable, check_instance
-from minidl.training.history import History
-
-Data: TypeAlias = tuple[Array, Array]
+from minidl.training.batches import Data, checked_data
 
 CAPTURES = ("auto", "off", "compile")
+
+TAKEN = ("loss", "validation_loss", "seconds")
+"""The columns of a history that are no metrics."""
 
 
 def check_training(
@@ -40,34 +40,65 @@ def check_training(
                 "model, and copy a model and its optimizer together: "
                 "copy.deepcopy((model, optimizer))"
             )
-    return check_pair(owner, "data", data)
+    data = checked_data(owner, "data", data)
+    if isinstance(data, tuple) and len(data) == 3:
+        check_weighted(owner, loss)
+    return data
 
 
-def check_pair(owner: str, argument: str, data: Data) -> Data:
-    """The inputs and the targets; raise unless there are two and they go together."""
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        raise TypeError(
-            f"{owner}: expected {argument} to be a pair of arrays, (inputs, targets), "
-            f"got {type(data).__name__}"
-            + (f" of {len(data)}" if isinstance(data, tuple | list) else "")
+def check_schedule(owner: str, schedule: Schedule, optimizer: Optimizer) -> None:
+    """Raise unless the schedule is one of steps, and of this optimizer."""
+    check_instance(owner, "schedule", schedule, Schedule)
+    if schedule.optimizer is not optimizer:
+        raise ValueError(
+            f"{owner}: expected a {schedule} of the optimizer that trains, got one of another; "
+            "make it from the same optimizer"
         )
-    x, target = data
-    check_data(owner, x, target, of="" if argument == "data" else f"{argument} ")
-    return x, target
+    if schedule.per != "step":
+        raise ValueError(
+            f"{owner}: expected a {schedule} per step, got one per {schedule.per}; "
+            'Schedule(optimizer, factor, per="step") is one'
+        )
 
 
-def checked_metrics(
-    metrics: Mapping[str, Metric] | None, train_metrics: bool, validation: Data | None
-) -> Mapping[str, Metric]:
+def check_weighted(owner: str, loss: Loss) -> None:
+    """Raise `TypeError` unless a loss takes weights."""
+    if not _takes_weights(type(loss)):
+        raise TypeError(
+            f"{owner}: expected a loss that takes weights, as data with weights need it, got "
+            f"{type(loss).__name__}; give its forward a third argument, weights=None"
+        )
+
+
+@functools.cache
+def _takes_weights(kind: type[Loss]) -> bool:
+    return len(inspect.signature(kind.forward).parameters) > 3  # self, output, target
+
+
+def checked_metrics(owner: str, metrics: Mapping[str, Metric] | None) -> Mapping[str, Metric]:
+    """The metrics by their names; raise unless each is a function with a name of its own."""
     if metrics is None:
         metrics = {}
     if not isinstance(metrics, Mapping):
         raise TypeError(
-            "fit: expected metrics by their names, such as "
+            f"{owner}: expected metrics by their names, such as "
             f'{{"error": minidl.classification_error}}, got {shortly(metrics)}'
         )
     for name, metric in metrics.items():
-        check_callable("fit", f"metric {name!r}", metric)
+        if not isinstance(name, str) or name in TAKEN:
+            raise ValueError(
+                f"{owner}: expected metrics with names other than {', '.join(TAKEN)}, "
+                f"got {shortly(name)}"
+            )
+        check_callable(owner, f"metric {name!r}", metric)
+    return metrics
+
+
+def check_what_is_judged(
+    metrics: Mapping[str, Metric], train_metrics: bool, validation: Data | None
+) -> None:
+    """Raise unless there is something to take the metrics of, and a column for each."""
+    check_flag("fit", "train_metrics", train_metrics)
     if metrics and validation is None and not train_metrics:
         raise ValueError(
             "fit: expected validation data for the metrics, got none; train_metrics=True takes "
@@ -75,23 +106,20 @@ def checked_metrics(
         )
     if train_metrics and not metrics:
         raise ValueError("fit: expected metrics to take of the training data, got none")
-    return metrics
-
-
-def checked_callbacks(
-    callbacks: Iterable[Callable[[History], object]], optimizer: Optimizer
-) -> tuple[Callable[[History], object], ...]:
-    if not isinstance(callbacks, Iterable):
-        raise TypeError(
-            f"fit: expected callbacks to be a list, got {type(callbacks).__name__}; "
-            "write callbacks=[callback]"
-        )
-    callbacks = tuple(callbacks)
-    for callback in callbacks:
-        check_callable("fit", "each of callbacks", callback)
-        if isinstance(callback, Schedule | ReduceOnPlateau) and callback.optimizer is not optimizer:
+    for name in metrics if train_metrics else ():
+        if f"train_{name}" in metrics:
             raise ValueError(
-                f"fit: expected a {callback} of the optimizer that trains, got one of another; "
-                "make it from the same optimizer"
+                f"fit: expected another name for the metric 'train_{name}', got that of the metric "
+                f"{name!r} on the training data"
             )
-    return callbacks
+
+
+def schedule_of_steps(callbacks: Iterable[object]) -> Schedule | None:
+    """The schedule among callbacks that counts steps, which an epoch calls and not its end."""
+    found = [one for one in callbacks if isinstance(one, Schedule) and one.per == "step"]
+    if len(found) > 1:
+        raise ValueError(
+            f"fit: expected at most one {found[0]} per step, got {len(found)}; one whose function "
+            "multiplies theirs does what they would"
+        )
+    return found[0] if found else None

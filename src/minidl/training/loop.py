@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from minidl.backend import Array, to_numpy
+from minidl.backend import to_numpy
 from minidl.metrics import Metric
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
-from minidl.nn.numbers import check_count, shortly
+from minidl.nn.numbers import check_count, check_flag
 from minidl.optim import Optimizer
+from minidl.training.batches import Data, checked_batch_size, checked_data, samples_used
 from minidl.training.checks import (
-    Data,
-    check_pair,
     check_training,
-    checked_callbacks,
+    check_what_is_judged,
     checked_metrics,
+    schedule_of_steps,
 )
 from minidl.training.divergence import diverged, is_finite
 from minidl.training.epoch import Epoch
+from minidl.training.evaluation import judged, modes_kept
 from minidl.training.history import History
+from minidl.training.hooks import Callback, checked_callbacks, end_epoch, running
 from minidl.training.threads import suited_threads
+
+EVALUATED = 1000
+"""The number of validation samples in a batch, where the training data have a size of their own."""
 
 
 def fit(
@@ -34,12 +39,16 @@ def fit(
     data: Data,
     *,
     epochs: int,
-    batch_size: int,
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    drop_last: bool = False,
     validation: Data | None = None,
     metrics: Mapping[str, Metric] | None = None,
     train_metrics: bool = False,
+    clip_grad_norm: float | None = None,
+    accumulate: int = 1,
     rng: np.random.Generator | int | None = None,
-    callbacks: Iterable[Callable[[History], object]] = (),
+    callbacks: Callback | Iterable[Callback] = (),
     capture: str = "auto",
     threads: str = "auto",
 ) -> History:
@@ -48,111 +57,120 @@ def fit(
     Within an epoch nothing is read back from the device; the losses are summed there. What judges
     the model is tried once before the first update, so that a mistake in it costs no training.
 
+    The losses in the history are sums over the samples, or for a loss with the reduction `"mean"`
+    means, in which each batch counts by its size. The training loss is that of each batch before
+    its update; validation data and metrics are looked at after the epoch, in evaluation mode.
+
     Args:
-        model: The model; left in evaluation mode where it was judged.
+        model: The model. At the end each module is in the mode in which it came; callbacks see it
+            in training mode.
         loss: The loss.
         optimizer: The optimizer, made from parameters of the model, all or some.
-        data: Inputs and targets, both with the samples along the first axis.
+        data: Inputs and targets, and perhaps weights of samples, or an iterable of such batches:
+            the forms that `Epoch` takes.
         epochs: How many times to go through the data, at least 1.
         batch_size: The number of samples in a batch, at least 1; the last batch of an epoch may
-            be smaller.
-        validation: Inputs and targets that are not trained on. With them, their loss is taken
-            after each epoch, as that of one batch in evaluation mode.
-        metrics: What else is taken of the validation data, by name: functions of an output and
-            its target that return a number, such as `{"error": minidl.classification_error}`.
+            be smaller. None for an iterable.
+        shuffle: Whether each epoch has an order of its own; an iterable has its own anyway.
+        drop_last: Whether a last batch that is smaller is left out.
+        validation: Data that are not trained on, in any of the forms. With them, their loss is
+            taken after each epoch, as by `evaluate`, in batches of the same size.
+        metrics: What else is taken of the validation data, by name: functions of the output and
+            the target of all of them that return a number, such as
+            `{"error": minidl.classification_error}`. For them the outputs of all batches are kept.
         train_metrics: Whether the metrics are taken of the training data, too.
+        clip_grad_norm: The largest norm of the gradients in a step, as for `Epoch`.
+        accumulate: How many batches an update takes, as for `Epoch`.
         rng: A generator or a seed for the order of the samples; by default a fresh seed.
-        callbacks: Called after each epoch with the history so far. The history is the one that
-            `fit` returns, so a callback that keeps it has it also if training is interrupted.
+        callbacks: One or several, of `minidl.callbacks` or your own: functions that are called
+            with the history after each epoch, or objects with any of `on_fit_start(model,
+            optimizer)`, `on_epoch_end(history)` and `on_fit_end(history)`. One that returns True
+            after an epoch ends the training. The history is the one that `fit` returns, so a
+            callback that keeps it has it also if training is interrupted. A `Schedule` with
+            `per="step"` among them steps after each update.
         capture: How epochs are recorded: `"auto"`, `"off"` or `"compile"`, as for `Epoch`.
         threads: `"auto"` has NumPy (where threadpoolctl is installed) and PyTorch compute with one
             thread of the CPU, until training ends, if all products are too small to be shared;
             `"off"` leaves their threads alone.
 
     Returns:
-        The history, an entry an epoch.
+        The history, with an entry an epoch in each column.
 
     Raises:
         TypeError: for an argument of another kind.
         ValueError: for epochs or a batch size below 1, no samples, another `capture` or `threads`,
             metrics without anything to judge, or an optimizer or a schedule that is not of this
             training.
-        CaptureError: if the step cannot be recorded; `capture="off"` trains without, as NumPy
-            does by itself, with a warning.
+        CaptureError: if the step cannot be recorded; `capture="off"` trains without, which
+            NumPy and PyTorch on the CPU do by themselves, with a warning.
         NonFiniteLossError: if the loss of an epoch is not finite, or a parameter or a buffer after
             the last one. The error names the epoch.
     """
-    x, target = data = check_training("fit", model, loss, optimizer, data, capture)
+    data = check_training("fit", model, loss, optimizer, data, capture)
     epochs = check_count("fit", "epochs", epochs)
-    check_count("fit", "batch_size", batch_size)
+    size = checked_batch_size("fit", data, batch_size)
+    samples_used("fit", data, size, drop_last)
+    size = size or EVALUATED
+    check_flag("fit", "shuffle", shuffle)
     if validation is not None:
-        validation = check_pair("fit", "validation", validation)
-    metrics = checked_metrics(metrics, train_metrics, validation)
+        validation = checked_data("fit", "validation", validation)
+    metrics = checked_metrics("fit", metrics)
+    check_what_is_judged(metrics, train_metrics, validation)
     callbacks = checked_callbacks(callbacks, optimizer)
     rng = np.random.default_rng(rng)
-    train_epoch = Epoch(model, loss, optimizer, data, batch_size, capture=capture)
-    history = History()
+    train_epoch = Epoch(
+        model,
+        loss,
+        optimizer,
+        data,
+        batch_size,
+        drop_last=drop_last,
+        clip_grad_norm=clip_grad_norm,
+        accumulate=accumulate,
+        schedule=schedule_of_steps(callbacks),
+        capture=capture,
+    )
+    history = History(planned=epochs)
 
-    def evaluate() -> list[tuple[list[float], float]]:
-        """The columns of the history, each with its next entry."""
-        entries: list[tuple[list[float], float]] = []
-        if validation is None and not train_metrics:
-            return entries
-        model.eval()
+    def judge() -> dict[str, float]:
+        """The columns of the history that judge the model, each with its next entry."""
+        entries = {}
         if validation is not None:
-            output = model(validation[0])
-            entries.append((history.validation_loss, _loss_of(loss, output, validation[1])))
-            entries += _judge(metrics, output, validation[1], history.metrics)
+            found = judged("fit", model, loss, validation, size, metrics)
+            entries = {"validation_loss": found.pop("loss"), **found}
         if train_metrics:
-            entries += _judge(metrics, model(x), target, history.train_metrics)
-        model._forget()  # no backward will come
+            found = judged("fit", model, None, data, size, metrics)
+            entries |= {f"train_{name}": value for name, value in found.items()}
         return entries
 
     start = time.perf_counter()
     with (
         np.errstate(over="ignore", invalid="ignore"),  # the check of the loss says it better
-        suited_threads("fit", threads, model, x, batch_size),
+        suited_threads("fit", threads, model, data, size),
     ):
         try:
-            evaluate()
+            judge()
         except Exception as error:
             error.add_note("(fit judged the model before the first update, and so it went)")
             raise
-        for epoch in range(1, epochs + 1):
-            model.train()
-            total = float(to_numpy(train_epoch(rng.permutation(x.shape[0]))))
-            if not math.isfinite(total):
-                raise diverged(f"a finite loss, got {total} in epoch {epoch}", data, optimizer)
-            if epoch == epochs and not is_finite(model):  # no later loss would show it
+        with modes_kept(model) as modules, running(callbacks, model, optimizer, history):
+            for epoch in range(1, epochs + 1):
+                for module in modules:
+                    module.training = True
+                order = None
+                if train_epoch.samples is not None:
+                    samples = train_epoch.samples
+                    order = rng.permutation(samples) if shuffle else np.arange(samples)
+                total = float(to_numpy(train_epoch(order)))
+                if not math.isfinite(total):
+                    raise diverged(f"a finite loss, got {total} in epoch {epoch}", data, optimizer)
+                entries = {"loss": total, **judge()}
+                history.append(entries | {"seconds": time.perf_counter() - start})
+                if end_epoch(callbacks, history):
+                    break
+            if not is_finite(model):  # no later loss would show it
                 expected = "finite parameters and buffers"
-                raise diverged(f"{expected}, got others after epoch {epoch}", data, optimizer)
-            for column, value in evaluate():
-                column.append(value)
-            history.loss.append(total)
-            history.seconds = time.perf_counter() - start
-            for callback in callbacks:
-                callback(history)
+                raise diverged(
+                    f"{expected}, got others after epoch {history.epochs}", data, optimizer
+                )
     return history
-
-
-def _loss_of(loss: Loss, output: Array, target: Array) -> float:
-    value = float(to_numpy(loss(output, target)))
-    loss.saved = None
-    return value
-
-
-def _judge(
-    metrics: Mapping[str, Metric], output: Array, target: Array, columns: dict[str, list[float]]
-) -> list[tuple[list[float], float]]:
-    """For each metric its column, made where there is none, and its value."""
-    entries = []
-    for name, metric in metrics.items():
-        value = metric(output, target)
-        try:
-            number = float(value)
-        except (TypeError, ValueError, RuntimeError):
-            raise TypeError(
-                f"fit: expected metric {name!r} to return a number, got {shortly(value)}"
-            ) from None
-        entries.append((columns.setdefault(name, []), number))
-    return entries

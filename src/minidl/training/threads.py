@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from minidl.backend import Array, backend_of, namespace
 from minidl.nn.module import Module
 from minidl.nn.numbers import shortly
+from minidl.nn.trees import leaves
+from minidl.training.batches import Data
 
 THREADS = ("auto", "off")
 
@@ -33,19 +35,19 @@ With more processes than cores it was 10 to 250 up to 10⁷."""
 
 @contextmanager
 def suited_threads(
-    owner: str, threads: str, model: Module, x: Array, batch_size: int
+    owner: str, threads: str, model: Module, data: Data, batch_size: int
 ) -> Iterator[None]:
     """A block in which a model is trained or used, on one thread if all its products are small.
 
     The largest is taken to be that of a batch with the largest parameter, at each place of a
-    sample: x has the shape `(samples, places …, features)`, or, of integers, `(samples, places …)`.
-    An image that is flattened counts too large that way, and keeps its threads.
+    sample. An image that is flattened counts too large that way, and an iterable, whose batches
+    have not come, as well; they keep their threads.
 
     Args:
         owner: What is asked: the error begins with it.
         threads: `"auto"`, or `"off"` for a block that leaves the threads alone.
         model: The model, with its parameters.
-        x: The inputs.
+        data: The data.
         batch_size: How many samples are computed at once.
 
     Raises:
@@ -56,11 +58,19 @@ def suited_threads(
             f"{owner}: expected threads to be one of {', '.join(THREADS)}, got {shortly(threads)}"
         )
     parameters = [parameter.value for parameter in model.parameters()]
-    places = x.shape[1:] if namespace(x).isdtype(x.dtype, "integral") else x.shape[1:-1]
-    rows = batch_size * math.prod(places)
-    largest = max((math.prod(value.shape) for value in parameters), default=0)
-    if threads == "off" or rows * largest >= LEAST_PRODUCT:
+    if threads == "off" or not parameters or not isinstance(data, tuple):
         yield
         return
-    with backend_of(x).one_thread():
+    rows = batch_size * max(map(_places, leaves(data[0])))
+    if rows * max(math.prod(value.shape) for value in parameters) >= LEAST_PRODUCT:
         yield
+        return
+    with backend_of(parameters[0]).one_thread():
+        yield
+
+
+def _places(x: Array) -> int:
+    """How many places a sample has: x is `(samples, places …, features)`, or, of integers,
+    `(samples, places …)`."""
+    integers = namespace(x).isdtype(x.dtype, "integral")
+    return math.prod(x.shape[1:] if integers else x.shape[1:-1])
