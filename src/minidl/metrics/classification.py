@@ -136,7 +136,7 @@ def judged(owner: str, output: Array, target: Array, ignore_index: int) -> tuple
 def _is_one_hot(x: Array) -> bool:
     """Whether each row is zeros but for a single one: as many ones as rows, and one in each."""
     size: int = math.prod(x.shape)
-    rows = size // x.shape[-1]
+    rows: int = size // x.shape[-1]
     if _count(x == 1) != rows or _count(x == 0) != size - rows:
         return False
     one_in_each = matmul(x, constant(1, x.shape[-1:], x)) == 1
