@@ -29,6 +29,7 @@ from minidl.training.epoch import Epoch
 from minidl.training.evaluation import judged, modes_kept
 from minidl.training.history import History
 from minidl.training.hooks import Callback, checked_callbacks, end_epoch, running
+from minidl.training.threads import suited_threads
 
 EVALUATED = 1000
 """The number of validation samples in a batch, where the training data have a size of their own."""
@@ -52,6 +53,7 @@ def fit(
     rng: np.random.Generator | int | None = None,
     callbacks: Callback | Iterable[Callback] = (),
     capture: str = "auto",
+    threads: str = "auto",
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     resume: bool = False,
 ) -> History:
@@ -92,6 +94,9 @@ def fit(
             callback that keeps it has it also if training is interrupted. A `Schedule` with
             `per="step"` among them steps after each update.
         capture: How epochs are recorded: `"auto"`, `"off"` or `"compile"`, as for `Epoch`.
+        threads: `"auto"` has NumPy (where threadpoolctl is installed) and PyTorch compute with one
+            thread of the CPU, until training ends, if all products are too small to be shared;
+            `"off"` leaves their threads alone.
         checkpoint: A folder for checkpoints, one after each epoch, of which the newest three are
             kept; or a `Checkpoint` that says more. With it, SIGTERM ends the process with a
             checkpoint and the exit code 143, also in the midst of a long epoch. Needs the
@@ -104,9 +109,9 @@ def fit(
 
     Raises:
         TypeError: for an argument of another kind.
-        ValueError: for epochs or a batch size below 1, no samples, another `capture`, metrics
-            without anything to judge, or an optimizer or a schedule that is not of this training;
-            for checkpoints of another training, or checkpoints and no `resume`.
+        ValueError: for epochs or a batch size below 1, no samples, another `capture` or `threads`,
+            metrics without anything to judge, or an optimizer or a schedule that is not of this
+            training; for checkpoints of another training, or checkpoints and no `resume`.
         FileFormatError: if no checkpoint in the folder is whole.
         CaptureError: if the step cannot be recorded; `capture="off"` trains without, which
             NumPy and PyTorch on the CPU do by themselves, with a warning.
@@ -165,7 +170,10 @@ def fit(
         return entries
 
     start = time.perf_counter() - history.get("seconds", [0.0])[-1]
-    with np.errstate(over="ignore", invalid="ignore"):  # the check of the loss says it better
+    with (
+        np.errstate(over="ignore", invalid="ignore"),  # the check of the loss says it better
+        suited_threads("fit", threads, model, data, size),
+    ):
         try:
             judge()
         except Exception as error:
