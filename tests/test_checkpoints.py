@@ -273,6 +273,7 @@ def linear_frozen() -> dict[str, Any]:
 
 OTHERS: list[tuple[Callable[[], dict[str, Any]], str]] = [
     (lambda: {"batch_size": 4}, "batch_size is 4 and was 5;"),
+    (lambda: {"validation": disk(12, rng=2)}, "validation is True and was False;"),
     (lambda: {"data": disk(12, rng=2)}, "samples is 12 and was 10;"),
     (lambda: {"loss": MSE("mean")}, r"loss is MSE\(reduction='mean'\) and was MSE"),
     (

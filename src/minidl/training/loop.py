@@ -153,6 +153,9 @@ def fit(
             "shuffle": shuffle,
             "accumulate": accumulate,
             "clip_grad_norm": clip_grad_norm,
+            "validation": validation is not None,
+            "metrics": list(metrics),
+            "train_metrics": train_metrics,
         }
         checkpoints = Checkpoints(checkpoint, model, loss, optimizer, callbacks, rng, settings)
         checkpoints.open(resume, epochs)
