@@ -249,6 +249,27 @@ def test_a_loader_of_pytorch() -> None:
     assert_same(trained(loader), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("capture", ["auto", "off"])
+def test_columns_of_an_array_are_taken_by_their_rows(
+    capture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NumPy's `take` first copies all of an array whose elements do not lie one behind another."""
+    both = np.concatenate([X, TARGET], axis=1)
+    data = both[:, :2], np.asfortranarray(TARGET)
+    expected = trained((X, TARGET), batch_size=BATCH, capture=capture)
+    taken = []
+    take = np.take
+
+    def watched(x: Any, *arguments: Any, **keywords: Any) -> Any:
+        taken.append(x)
+        return take(x, *arguments, **keywords)
+
+    monkeypatch.setattr(np, "take", watched)
+    losses, state = trained(data, batch_size=BATCH, capture=capture)
+    assert_same((losses, state), expected, rtol=1e-6)
+    assert [x for x in taken if isinstance(x, np.ndarray) and not x.flags.c_contiguous] == []
+
+
 # --- what is judged ---
 
 

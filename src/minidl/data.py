@@ -16,6 +16,7 @@ from minidl.backend import (
     dtype_name,
     get_backend,
     namespace,
+    rows_of,
     to_numpy,
 )
 from minidl.nn.checks import check_floating, check_place
@@ -169,9 +170,8 @@ def check_data(
 def _batches(
     x: Array, target: Array, batch_size: int, order: np.ndarray[Any, Any]
 ) -> Iterator[tuple[Array, Array]]:
-    xp = namespace(x)
     indices = backend_of(x).asarray(order)  # one copy to the device for all batches
     samples = x.shape[0]
     for start in range(0, samples, batch_size):
         batch = indices[start : min(start + batch_size, samples)]
-        yield xp.take(x, batch, axis=0), xp.take(target, batch, axis=0)
+        yield rows_of(x, batch), rows_of(target, batch)

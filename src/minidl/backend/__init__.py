@@ -24,6 +24,7 @@ from minidl.backend.arrays import (
     no_new_constants,
     overwritten,
     product,
+    rows_of,
     selected,
     zeroed,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "no_new_constants",
     "overwritten",
     "product",
+    "rows_of",
     "selected",
     "to_numpy",
     "use_backend",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, backend_of, namespace
+from minidl.backend import Array, backend_of, namespace, rows_of
 from minidl.capture import capture as record
 from minidl.capture import compiled, records_loops, sum_over_rows
 from minidl.capture.state import State
@@ -134,8 +134,7 @@ class Epoch:
         is_weighted = averages and len(labels) == 2
 
         def one_batch(batch: Array, x: Tree, labels: Batch, share: float | None = None) -> Array:
-            take = namespace(batch).take
-            x, labels = mapped(lambda array: take(array, batch, axis=0), (x, labels))
+            x, labels = mapped(lambda array: rows_of(array, batch), (x, labels))
             return gradients(x, labels, share)
 
         def several_batches(batches: Array, x: Tree, labels: Batch) -> Array:
