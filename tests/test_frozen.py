@@ -210,6 +210,14 @@ def test_the_state_of_frozen_parameters_is_kept(backend: Backend) -> None:
         np.testing.assert_array_equal(value, state[name])
 
 
+def test_finite_differences_of_a_frozen_layer(backend64: Backend) -> None:
+    layer = Linear(3, 2, rng=0)
+    layer.weights.trainable = False
+    x = backend64.asarray(np.random.default_rng(0).normal(size=(4, 3)))
+    assert minidl.gradcheck(layer, x) < 1e-6
+    assert not layer.weights.trainable
+
+
 def test_copies_keep_it(backend: Backend) -> None:
     model = network(backend, hidden=4)
     optimizer = Adam(model.parameters(), 0.1)
