@@ -123,6 +123,7 @@ def test_the_guide_names_everything_public() -> None:
         for name, value in vars(minidl.schedules).items()
         if name[0] != "_" and inspect.isfunction(value) and value.__module__ == own
     }
+    public |= set(minidl.callbacks.__all__)
     assert sorted(public - named) == []
 
 
@@ -191,6 +192,16 @@ def test_digits(backend_name: str, tmp_path: Path) -> None:
     errors = re.findall(r"test error (.*)%$", out, re.MULTILINE)
     assert errors[0] == errors[1]  # of the model, and of the one from the file
     assert float(errors[0]) < 5
+
+
+def test_larger_than_memory(backend_name: str) -> None:
+    pytest.importorskip("resource", reason="the memory in use is told by Unix alone")
+    example = str(ROOT / "examples/larger_than_memory.py")
+    out = run(example, "0.01", MINIDL_BACKEND=backend_name)
+    rows, loss = re.match(r"(\d+) rows, 0.01 GB: loss (\S+)\n", out).groups()  # type: ignore[union-attr]
+    assert int(rows) == 39000
+    assert float(loss) < 1
+    assert re.search(r"^peak resident \d+ MB, \d+ MB of it before training$", out, re.MULTILINE)
 
 
 def test_digits_without_scikit_learn_says_so() -> None:

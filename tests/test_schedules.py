@@ -247,6 +247,15 @@ def test_a_plateau_is_resumed(epochs: int) -> None:
     assert plateaus[2].state_dict() == plateaus[0].state_dict()
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_the_state_of_a_new_plateau_is_json(mode: str) -> None:
+    plateau = ReduceOnPlateau(optimizer(), mode=mode)
+    text = json.dumps(plateau.state_dict(), allow_nan=False)
+    plateau.step(1.0)
+    plateau.load_state_dict(json.loads(text))
+    assert plateau.best == (math.inf if mode == "min" else -math.inf)
+
+
 def test_a_recorded_step_follows_a_schedule(backend: Backend) -> None:
     layer = minidl.Linear(1, 1, minidl.Normal(0.0))
     one = SGD(layer.parameters(), 0.5)

@@ -115,18 +115,27 @@ def untouched(**changed: Any) -> tuple[dict[str, Any], Callable[[], None]]:
             "another name for the metric 'train_e', got that of the metric 'e' on the training",
         ),
         # data
-        ({"data": Frame()}, r"data to be a pair of arrays, \(inputs, targets\), got Frame"),
+        ({"data": Frame()}, r"data to be a pair of arrays, \(inputs, targets\), or .* got Frame"),
         ({"data": (Frame(), TARGET)}, r"x to be an array, got Frame; .*data frame's to_numpy\(\)"),
         ({"data": (X, Frame())}, "target to be an array, got Frame; minidl.get_backend"),
-        ({"data": (X.tolist(), TARGET)}, "x to be an array, got list; minidl.get_backend"),
-        ({"data": (X, TARGET, X)}, "data to be a pair of arrays, .*, got tuple of 3"),
+        (
+            {"data": (X.tolist(), TARGET)},
+            r"x\[0\]\[0\] to be an array, got float; minidl.get_backend",
+        ),
+        ({"data": (X, TARGET, X, X)}, "data to be arrays, .*, got tuple of 4"),
         ({"data": X}, "data to be a pair of arrays, .*, got ndarray"),
         ({"data": (X.astype(object), TARGET)}, "x to hold numbers, got dtype object; give each"),
         ({"data": (X, np.array(["a"] * 10))}, "target to hold numbers, got dtype <U1"),
-        ({"data": (X, TARGET[:9])}, r"as many targets as inputs, .* \(10, 2\) and \(9, 2\)"),
+        (
+            {"data": (X, TARGET[:9])},
+            r"as many samples in target as in x, got shapes \(9, 2\) and \(10, 2\)",
+        ),
         ({"validation": X}, "validation to be a pair of arrays, .*, got ndarray"),
         ({"validation": (X, Frame())}, "validation target to be an array, got Frame"),
-        ({"validation": (X, TARGET[:9])}, "as many validation targets as inputs"),
+        (
+            {"validation": (X, TARGET[:9])},
+            "as many samples in validation target as in validation x",
+        ),
         ({"capture": "on"}, "capture to be one of auto, off, compile, got 'on'"),
     ],
 )

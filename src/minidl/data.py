@@ -16,10 +16,12 @@ from minidl.backend import (
     dtype_name,
     get_backend,
     namespace,
+    rows_of,
     to_numpy,
 )
 from minidl.nn.checks import check_floating, check_place
 from minidl.nn.numbers import check_count
+from minidl.nn.trees import Tree, named_leaves
 
 DISK_CENTER = (0.5, 0.5)
 DISK_RADIUS = 1 / math.sqrt(2 * math.pi)
@@ -126,12 +128,18 @@ def minibatches(
     return _batches(x, target, batch_size, order)
 
 
-def check_data(owner: object, x: Array, target: Array, *, of: str = "") -> None:
-    """Raise unless inputs and targets are arrays of numbers that go together.
+def check_data(
+    owner: object, x: Tree, target: Tree = (), weights: Tree = (), *, of: str = ""
+) -> None:
+    """Raise unless inputs, targets and weights are arrays of numbers, or trees of them, that go
+    together.
 
     `of` says in errors whose they are, such as `"validation "`.
     """
-    for name, array in ((f"{of}x", x), (f"{of}target", target)):
+    parts = zip((f"{of}x", f"{of}target", f"{of}weights"), (x, target, weights), strict=True)
+    arrays = [leaf for name, part in parts for leaf in named_leaves(name, part)]
+    first_name, first = arrays[0]
+    for name, array in arrays:
         try:
             xp = namespace(array)
         except TypeError:
@@ -140,25 +148,30 @@ def check_data(owner: object, x: Array, target: Array, *, of: str = "") -> None:
                 "minidl.get_backend().asarray(...) makes one of numbers, lists and what a data "
                 "frame's to_numpy() returns"
             ) from None
-        check_place(owner, name, array, x)
+        check_place(owner, name, array, first)
         if not xp.isdtype(array.dtype, ("numeric", "bool")):
             raise TypeError(
                 f"{owner}: expected {name} to hold numbers, got dtype {array.dtype}; "
                 "give each category a number, and the array a dtype: .astype('float32')"
             )
-    if not x.ndim or not target.ndim or x.shape[0] != target.shape[0] or not x.shape[0]:
-        raise ValueError(
-            f"{owner}: expected as many {of}targets as inputs, at least one, "
-            f"got shapes {tuple(x.shape)} and {tuple(target.shape)}"
-        )
+    for name, array in arrays:
+        if not array.ndim or not array.shape[0]:
+            raise ValueError(
+                f"{owner}: expected {name} with at least one sample along its first axis, "
+                f"got shape {tuple(array.shape)}"
+            )
+        if array.shape[0] != first.shape[0]:
+            raise ValueError(
+                f"{owner}: expected as many samples in {name} as in {first_name}, "
+                f"got shapes {tuple(array.shape)} and {tuple(first.shape)}"
+            )
 
 
 def _batches(
     x: Array, target: Array, batch_size: int, order: np.ndarray[Any, Any]
 ) -> Iterator[tuple[Array, Array]]:
-    xp = namespace(x)
     indices = backend_of(x).asarray(order)  # one copy to the device for all batches
     samples = x.shape[0]
     for start in range(0, samples, batch_size):
         batch = indices[start : min(start + batch_size, samples)]
-        yield xp.take(x, batch, axis=0), xp.take(target, batch, axis=0)
+        yield rows_of(x, batch), rows_of(target, batch)

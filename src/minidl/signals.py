@@ -1,10 +1,10 @@
 """The signals that ask the command `minidl` to end: Ctrl-C, SIGTERM, and SIGHUP from a terminal
 that closes. An interrupted command says so in one line and ends with 128 + the signal's number:
-130, 143 or 129.
+130, 143 or 129. And SIGTERM while a training writes checkpoints, in any process.
 
 Until a program answers a signal itself, Python shows a traceback, and importing NumPy alone takes
 0.2 s. So the package imports this module before all others, and it imports none of them. In a
-process that is not the command it does nothing.
+process that is not the command the import does nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
@@ -63,6 +64,35 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         _state.answer = before
+
+
+@contextlib.contextmanager
+def sigterm_noted(wanted: bool = True) -> Iterator[Callable[[], bool]]:
+    """A block that itself ends the process soon after SIGTERM, a scheduler's warning.
+
+    The block gets a function that says whether one has come. If it has not ended the process then,
+    SystemExit with the exit code 143 follows it. Where it is not wanted, outside of the main
+    thread, and where the process ignores SIGTERM or a library answers it, nothing changes.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    main = threading.current_thread() is threading.main_thread()
+    if not (wanted and main) or before in (signal.SIG_IGN, None):
+        yield lambda: False
+        return
+    noted = False
+
+    def note(number: int, _: FrameType | None) -> None:
+        nonlocal noted
+        noted = True
+        _state.came = number
+
+    signal.signal(signal.SIGTERM, note)
+    try:
+        yield lambda: noted
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if noted:
+        raise SystemExit(128 + signal.SIGTERM)
 
 
 def came() -> bool:

@@ -239,6 +239,17 @@ def summed(x: Array) -> Array:
     return library(x).sum(x)
 
 
+def rows_of(x: Array, indices: Array) -> Array:
+    """The rows of `x` that an array of indices names.
+
+    NumPy's `take` first copies all of an array whose elements do not lie one behind another, such
+    as some columns of another, or that of a data frame.
+    """
+    if isinstance(x, np.ndarray) and not x.flags.c_contiguous:
+        return x[indices]
+    return namespace(x).take(x, indices, axis=0)
+
+
 def fill(x: Array, value: float) -> None:
     """Set all elements of an array that can be written to."""
     if hasattr(x, "fill_"):  # of torch, whose assignment of a number waits for a GPU

@@ -111,6 +111,11 @@ class Backend(ABC):
         """A block in which the device is the library's current one, for libraries that have one."""
         return nullcontext()
 
+    def one_thread(self) -> AbstractContextManager[object]:
+        """A block in which the library computes with one thread of the CPU, where it lets that be
+        chosen; afterwards with as many as before."""
+        return nullcontext()
+
     @property
     def name(self) -> str:
         """The backend's name, as `get_backend` takes it: `"numpy"`, `"torch:cuda:1"`."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import array_api_compat
@@ -31,6 +33,10 @@ class NumPy(Backend):
         if isinstance(x, np.ndarray) and type(x).__mul__ is not np.ndarray.__mul__:
             return False  # np.matrix, a masked array, and what else has its own arithmetic
         return array_api_compat.is_numpy_array(x)
+
+    def one_thread(self) -> AbstractContextManager[object]:
+        blas = _blas()
+        return nullcontext() if blas is None else blas.limit(limits=1)
 
 
 class Torch(Backend):
@@ -73,6 +79,18 @@ class Torch(Backend):
     def synchronize(self) -> None:
         if self.device.type == "cuda":
             self._module.cuda.synchronize(self.device)
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        if self.device.type != "cpu":
+            yield
+            return
+        before = self._module.get_num_threads()
+        self._module.set_num_threads(1)
+        try:
+            yield
+        finally:
+            self._module.set_num_threads(before)
 
     @property
     def device_name(self) -> str:
@@ -199,6 +217,16 @@ class ArrayAPIStrict(Backend):
     @staticmethod
     def place_of(x: Array) -> str:
         return _strict_place(x.device)
+
+
+@functools.cache
+def _blas() -> Any:
+    """threadpoolctl's hold on the library of NumPy's products; None without threadpoolctl."""
+    try:
+        threadpoolctl = importlib.import_module("threadpoolctl")
+    except ModuleNotFoundError:
+        return None
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")
 
 
 def _index(text: str, count: int) -> int:

@@ -30,6 +30,7 @@ from minidl.capture.state import State
 from minidl.capture.traces import Compiled, Trace, check_compiler
 from minidl.nn.checks import check_place
 from minidl.nn.module import Module
+from minidl.nn.trees import CONTAINERS, Tree, leaves, mapped, rebuilt
 from minidl.optim import Optimizer
 
 __all__ = ["CaptureError", "capture", "compiled", "records_loops", "sum_over_rows"]
@@ -45,7 +46,7 @@ def capture(
     state: Iterable[Module | Optimizer],
     *,
     mode: str = "auto",
-    constants: tuple[Array, ...] = (),
+    constants: tuple[Tree, ...] = (),
 ) -> Step:
     """A function that does what `step` does, recorded at the first call for each shape.
 
@@ -61,13 +62,14 @@ def capture(
     The recordings of the 16 shapes that were used last are kept. Each holds the memory of a step.
 
     Args:
-        step: Takes arrays, all positional; returns an array, a tuple of arrays, or None. An input
-            that holds indices may also be a NumPy array of integers: a recording copies it.
+        step: Takes arrays, or tuples, lists and dicts of them, all positional; returns an array, a
+            tuple of arrays, or None. An input that holds indices may also be a NumPy array of
+            integers: a recording copies it.
         state: The modules and optimizers that the step changes.
         mode: `"auto"`, or `"compile"` to have PyTorch compile the step (torch 2.13 or newer, and
             a C++ compiler on the CPU; seconds at the first call), which fuses its operations.
-        constants: Arrays that are passed to `step` after its inputs, always the same ones. They
-            are not copied, as the inputs are at each call.
+        constants: Arrays, or tuples, lists and dicts of them, that are passed to `step` after its
+            inputs, always the same ones. They are not copied, as the inputs are at each call.
 
     Raises:
         CaptureError: at the first call, if the step cannot be recorded; it says which rule was
@@ -81,6 +83,8 @@ def capture(
         step = compiled(step, state)
     name = cells.backend.name
     if name.startswith(_WHOLE_LOOPS) or (name in _TAPES and mode == "auto"):
+        if any(isinstance(x, CONTAINERS) for x in constants):
+            step, constants = _of_constant_leaves(step, constants)
         return _Captured(step, cells, constants, _record)
     return functools.wraps(step)(functools.partial(_with, step, constants)) if constants else step
 
@@ -119,17 +123,21 @@ class _Captured:
         self._constants = constants
         self._record = record
         self._recordings: OrderedDict[object, Any] = OrderedDict()
+        self._of_trees: dict[str, _Captured] = {}
 
     @property
     def recordings(self) -> list[Any]:
         """The recordings, the one that was used last at the end."""
-        return list(self._recordings.values())
+        recordings = list(self._recordings.values())
+        return recordings + [one for other in self._of_trees.values() for one in other.recordings]
 
     def __call__(self, *inputs: Array) -> Any:
         inputs = tuple(map(detached, inputs))
         first = self._state.first
         for number, x in enumerate(inputs):
             if not (alike(x, first) or _is_host_index(x)):
+                if isinstance(x, CONTAINERS):
+                    return self._of_tree(inputs)(*leaves(inputs))
                 check_place("capture", f"input {number}", x, first)
         key = (self._state.modes(), *[(x.shape, x.dtype) for x in inputs])
         recording = self._recordings.pop(key, None)
@@ -139,6 +147,31 @@ class _Captured:
         if len(self._recordings) > MOST_RECORDINGS:
             self._recordings.popitem(last=False)
         return recording(*inputs)
+
+    def _of_tree(self, inputs: tuple[Tree, ...]) -> _Captured:
+        """The step as one that takes the arrays of inputs of this structure, one by one."""
+        structure = mapped(lambda _: 0, inputs)
+        captured = self._of_trees.get(str(structure))
+        if captured is None:
+            step, count = self._step, len(leaves(inputs))
+
+            def of_leaves(*arrays: Array) -> Any:
+                return step(*rebuilt(structure, arrays[:count]), *arrays[count:])
+
+            captured = _Captured(of_leaves, self._state, self._constants, self._record)
+            self._of_trees[str(structure)] = captured
+        return captured
+
+
+def _of_constant_leaves(step: Step, constants: tuple[Tree, ...]) -> tuple[Step, tuple[Array, ...]]:
+    """The step as one that takes the arrays of its constants one by one, and these."""
+    structure, arrays = mapped(lambda _: 0, constants), tuple(leaves(constants))
+
+    def of_leaves(*given: Array) -> Any:
+        inputs, constants = given[: -len(arrays)], given[-len(arrays) :]
+        return step(*inputs, *rebuilt(structure, constants))
+
+    return functools.wraps(step)(of_leaves), arrays
 
 
 def _record(

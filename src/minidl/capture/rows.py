@@ -17,17 +17,18 @@ _thread = threading.local()
 
 
 def sum_over_rows(
-    step: Callable[..., Any], state: Iterable[Module | Optimizer], rows: Array
+    step: Callable[..., Any], state: Iterable[Module | Optimizer], *arrays: Array
 ) -> Array:
-    """The sum of `step(row)` over the rows of a matrix.
+    """The sum of `step(*rows)` over the rows of arrays that have equally many.
 
     In a trace of JAX it is a `jax.lax.scan`, so that the step is compiled once for all rows.
     """
-    if type(rows).__module__.startswith("jax") and _is_traced(rows):
-        return scan(step, State(state), rows)
-    total = step(rows[0, ...])
-    for index in range(1, 1 if getattr(_thread, "first_only", False) else rows.shape[0]):
-        total = total + step(rows[index, ...])
+    if type(arrays[0]).__module__.startswith("jax") and _is_traced(arrays[0]):
+        return scan(step, State(state), arrays)
+    count = 1 if getattr(_thread, "first_only", False) else arrays[0].shape[0]
+    total = step(*[array[0, ...] for array in arrays])
+    for index in range(1, count):
+        total = total + step(*[array[index, ...] for array in arrays])
     return total
 
 

@@ -28,6 +28,8 @@ class Trace:
 
         self._jax = jax
         self._state = state
+        state.settle()
+        self._form = state.form()
         self._constants = constants
         self._traces = traces = [0]
 
@@ -44,7 +46,7 @@ class Trace:
         self._compiled = jax.jit(call, donate_argnums=0)
 
     def is_valid(self) -> bool:
-        return True
+        return self._state.form() == self._form
 
     def __call__(self, *inputs: Array) -> Any:
         before = self._state.get()
@@ -82,22 +84,22 @@ class Trace:
         return outputs
 
 
-def scan(step: Callable[[Array], Array], state: State, rows: Array) -> Array:
-    """The sum of `step(row)` in a trace of JAX."""
+def scan(step: Callable[..., Array], state: State, arrays: tuple[Array, ...]) -> Array:
+    """The sum of `step(*rows)` over the rows of arrays, in a trace of JAX."""
     import jax
 
     def body(
-        carry: tuple[list[Array], Array], row: Array
+        carry: tuple[list[Array], Array], rows: tuple[Array, ...]
     ) -> tuple[tuple[list[Array], Array], None]:
         arrays, total = carry
         state.put(arrays)
-        total = total + step(row)
+        total = total + step(*rows)
         return (state.get(), total), None
 
-    arrays = state.get()
-    zero = jax.numpy.zeros((), arrays[0].dtype)
-    (arrays, total), _ = jax.lax.scan(body, (arrays, zero), rows)
-    state.put(arrays)
+    before = state.get()
+    zero = jax.numpy.zeros((), before[0].dtype)
+    (after, total), _ = jax.lax.scan(body, (before, zero), arrays)
+    state.put(after)
     return total
 
 
@@ -118,6 +120,8 @@ class Compiled:
 
     def __init__(self, step: Callable[..., Any], state: State, inputs: tuple[Array, ...]) -> None:
         torch = self._torch = importlib.import_module("torch")
+        state.settle()
+        self._form = state.form()
         in_place = _written_in_place(step, state, inputs)
 
         def call(*inputs: Array) -> Any:
@@ -139,7 +143,7 @@ class Compiled:
         self._compiled = torch.compile(own, fullgraph=True, dynamic=False, options=options)
 
     def is_valid(self) -> bool:
-        return True
+        return self._state.form() == self._form
 
     def __call__(self, *inputs: Array) -> Any:
         torch = self._torch

@@ -104,8 +104,9 @@ class Linear(Module):
         if x.ndim != 2:
             x, grad_output = _as_matrix(x), _as_matrix(grad_output)
         weights, bias = self.weights, self.bias
-        weights.grad = accumulated(weights.grad, x.T, grad_output)
-        if bias is not None:
+        if weights.trainable:
+            weights.grad = accumulated(weights.grad, x.T, grad_output)
+        if bias is not None and bias.trainable:
             ones = constant(1, (x.shape[0],), x)
             bias.grad = accumulated(bias.grad, ones, grad_output)
 

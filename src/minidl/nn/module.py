@@ -13,10 +13,14 @@ from minidl.backend import Array, Backend, backend_of, detached, dtype_name, get
 from minidl.nn.buffer import Buffer
 from minidl.nn.numbers import shortly
 from minidl.nn.parameter import Parameter
+from minidl.nn.trees import CONTAINERS, Tree, mapped
 
 
 class Module(ABC):
     """A differentiable function of one array, with parameters.
+
+    A module of several inputs takes them as one tuple, list or dict of arrays, at whose places
+    `backward` returns the gradients.
 
     A subclass writes `forward` and `backward`. It is what it holds as attributes: parameters,
     buffers, modules, and lists, tuples and dicts of them. They are looked up when they are asked
@@ -61,8 +65,8 @@ class Module(ABC):
         """
         self.backward(grad_output)
 
-    def __call__(self, x: Array) -> Array:
-        return self.forward(detached(x))
+    def __call__(self, x: Tree) -> Array:
+        return self.forward(mapped(detached, x) if isinstance(x, CONTAINERS) else detached(x))
 
     def add_parameter(self, parameter: Parameter | Iterable[Parameter]) -> None:
         """Register parameters that no attribute holds, by their own names.

@@ -54,9 +54,9 @@ class _Normalization(Module):
         """Add to the gradients of the parameters, which lack these axes."""
         check_array(self, "grad_output", grad_output, normalized, normalized.shape)
         xp = namespace(normalized)
-        if self.weights is not None:
+        if self.weights is not None and self.weights.trainable:
             self.weights.grad += xp.sum(grad_output * normalized, axis=axes)
-        if self.bias is not None:
+        if self.bias is not None and self.bias.trainable:
             self.bias.grad += xp.sum(grad_output, axis=axes)
 
     def _by_normalized(self, grad_output: Array) -> Array:
@@ -244,7 +244,8 @@ class BatchNorm1d(_Normalization):
         if n < 2:
             raise ValueError(
                 f"{self}: expected at least 2 values of a feature in training, "
-                f"got x of shape {tuple(x.shape)}"
+                f"got x of shape {tuple(x.shape)}; fit(…, drop_last=True) leaves out a last batch "
+                "that is smaller than the others"
             )
         xp = namespace(x)
         axes = _all_but_features(x)

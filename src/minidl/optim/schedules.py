@@ -13,7 +13,7 @@ rate that the optimizer began with. `Schedule` applies it. Those here are PyTorc
     LambdaLR            any function: `Schedule(optimizer, lambda epoch: 0.95**epoch)`
     ReduceLROnPlateau   ReduceOnPlateau, which is no function of the epoch
 
-An epoch can also be a step, where `Schedule.step` is called after each.
+With `Schedule(…, per="step")` an epoch is a step in all of this.
 """
 
 from __future__ import annotations
@@ -117,6 +117,11 @@ class Schedule:
 
     Or in a loop of one's own, `schedule.step()` after each epoch. A recorded step follows.
 
+    Groups of parameters keep their multiples: each one's own first rate is what is multiplied.
+
+    With `per="step"`, all that is said of epochs holds for steps: as a callback of `fit`, or as the
+    schedule of an `Epoch`, it steps after each update.
+
     The rate that a schedule sets is a factor of the first one, whatever it was in between: two for
     one optimizer are one whose function multiplies theirs.
 
@@ -124,17 +129,21 @@ class Schedule:
         optimizer: The optimizer. Its learning rate is the one that the factors multiply.
         factor: From the number of an epoch, the factor: a function of `minidl.schedules` or any
             other. That of epoch 0 is applied at once.
+        per: `"epoch"` or `"step"`.
 
     Attributes:
         epoch: How many epochs have passed.
         initial_rate: The learning rate that the factors multiply.
     """
 
-    def __init__(self, optimizer: Optimizer, factor: Factor) -> None:
+    def __init__(self, optimizer: Optimizer, factor: Factor, *, per: str = "epoch") -> None:
         check_instance(self, "optimizer", optimizer, Optimizer)
         check_callable(self, "factor", factor)
+        if per not in ("epoch", "step"):
+            raise ValueError(f"{self}: expected per to be 'epoch' or 'step', got {shortly(per)}")
         self.optimizer = optimizer
         self.factor = factor
+        self.per = per
         self.initial_rate = optimizer.learning_rate
         self.epoch = 0
         self._apply()
@@ -145,12 +154,13 @@ class Schedule:
         self._apply()
 
     def __call__(self, history: object) -> None:  # noqa: ARG002
-        """`step`, as a callback of `fit`."""
-        self.step()
+        """`step`, as a callback of `fit` after an epoch; nothing if it counts steps."""
+        if self.per == "epoch":
+            self.step()
 
     def _apply(self) -> None:
         factor = self.factor(self.epoch)
-        factor = check_number(self, f"the factor of epoch {self.epoch}", factor, "[0, inf)")
+        factor = check_number(self, f"the factor of {self.per} {self.epoch}", factor, "[0, inf)")
         self.optimizer.learning_rate = self.initial_rate * factor
 
     def state_dict(self) -> dict[str, Any]:
@@ -188,7 +198,7 @@ class ReduceOnPlateau:
         mode: `"min"`, or `"max"` for a value that should rise, such as an accuracy.
         threshold: By what fraction of the best so far a value must be less to be better.
         cooldown: How many epochs after a reduction are not counted.
-        min_learning_rate: Below this it does not go.
+        min_learning_rate: Below this the optimizer's does not go; groups keep their multiples.
 
     Attributes:
         best: The best value so far; infinite before the first, and negative for `"max"`.
@@ -218,7 +228,7 @@ class ReduceOnPlateau:
         self.min_learning_rate = check_number(
             self, "min_learning_rate", min_learning_rate, "[0, inf)"
         )
-        self.best = math.inf if mode == "min" else -math.inf
+        self.best = self._worst()
         self.bad_epochs = 0
         self._cooling = 0
 
@@ -237,6 +247,9 @@ class ReduceOnPlateau:
             self._reduce()
             self._cooling = self.cooldown
             self.bad_epochs = 0
+
+    def _worst(self) -> float:
+        return math.inf if self.mode == "min" else -math.inf
 
     def _is_better(self, value: float) -> bool:
         margin = self.threshold * abs(self.best) if math.isfinite(self.best) else 0.0
@@ -259,12 +272,14 @@ class ReduceOnPlateau:
 
     def state_dict(self) -> dict[str, Any]:
         """What it needs to go on later, of JSON's types; the optimizer keeps the learning rate."""
-        return {"best": self.best, "bad_epochs": self.bad_epochs, "cooling": self._cooling}
+        best = None if self.best == self._worst() else self.best  # JSON has no infinity
+        return {"best": best, "bad_epochs": self.bad_epochs, "cooling": self._cooling}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was called."""
         owner = f"{self}.load_state_dict"
-        best = check_number(owner, "best", state["best"], "[-inf, inf]")
+        best = self._worst() if state["best"] is None else state["best"]
+        best = check_number(owner, "best", best, "[-inf, inf]")
         bad = check_count(owner, "bad_epochs", state["bad_epochs"], least=0)
         cooling = check_count(owner, "cooling", state["cooling"], least=0)
         self.best, self.bad_epochs, self._cooling = best, bad, cooling

@@ -1,6 +1,7 @@
 """The training loop and what it remembers."""
 
 from minidl.training import callbacks
+from minidl.training.checkpoints import Checkpoint
 from minidl.training.divergence import NonFiniteLossError
 from minidl.training.epoch import Epoch
 from minidl.training.evaluation import evaluate, predict
@@ -8,6 +9,7 @@ from minidl.training.history import History
 from minidl.training.loop import fit
 
 __all__ = [
+    "Checkpoint",
     "Epoch",
     "History",
     "NonFiniteLossError",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeAlias
+import functools
+import inspect
+from collections.abc import Iterable, Mapping
 
-from minidl.backend import Array
-from minidl.data import check_data
 from minidl.metrics import Metric
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 from minidl.nn.numbers import check_flag, shortly
-from minidl.optim import Optimizer
+from minidl.optim import Optimizer, Schedule
 from minidl.optim.checks import check_callable, check_instance
-
-Data: TypeAlias = tuple[Array, Array]
+from minidl.training.batches import Data, checked_data
 
 CAPTURES = ("auto", "off", "compile")
 
@@ -42,20 +40,39 @@ def check_training(
                 "model, and copy a model and its optimizer together: "
                 "copy.deepcopy((model, optimizer))"
             )
-    return check_pair(owner, "data", data)
+    data = checked_data(owner, "data", data)
+    if isinstance(data, tuple) and len(data) == 3:
+        check_weighted(owner, loss)
+    return data
 
 
-def check_pair(owner: str, argument: str, data: Data) -> Data:
-    """The inputs and the targets; raise unless there are two and they go together."""
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        raise TypeError(
-            f"{owner}: expected {argument} to be a pair of arrays, (inputs, targets), "
-            f"got {type(data).__name__}"
-            + (f" of {len(data)}" if isinstance(data, tuple | list) else "")
+def check_schedule(owner: str, schedule: Schedule, optimizer: Optimizer) -> None:
+    """Raise unless the schedule is one of steps, and of this optimizer."""
+    check_instance(owner, "schedule", schedule, Schedule)
+    if schedule.optimizer is not optimizer:
+        raise ValueError(
+            f"{owner}: expected a {schedule} of the optimizer that trains, got one of another; "
+            "make it from the same optimizer"
         )
-    x, target = data
-    check_data(owner, x, target, of="" if argument == "data" else f"{argument} ")
-    return x, target
+    if schedule.per != "step":
+        raise ValueError(
+            f"{owner}: expected a {schedule} per step, got one per {schedule.per}; "
+            'Schedule(optimizer, factor, per="step") is one'
+        )
+
+
+def check_weighted(owner: str, loss: Loss) -> None:
+    """Raise `TypeError` unless a loss takes weights."""
+    if not _takes_weights(type(loss)):
+        raise TypeError(
+            f"{owner}: expected a loss that takes weights, as data with weights need it, got "
+            f"{type(loss).__name__}; give its forward a third argument, weights=None"
+        )
+
+
+@functools.cache
+def _takes_weights(kind: type[Loss]) -> bool:
+    return len(inspect.signature(kind.forward).parameters) > 3  # self, output, target
 
 
 def checked_metrics(owner: str, metrics: Mapping[str, Metric] | None) -> Mapping[str, Metric]:
@@ -95,3 +112,14 @@ def check_what_is_judged(
                 f"fit: expected another name for the metric 'train_{name}', got that of the metric "
                 f"{name!r} on the training data"
             )
+
+
+def schedule_of_steps(callbacks: Iterable[object]) -> Schedule | None:
+    """The schedule among callbacks that counts steps, which an epoch calls and not its end."""
+    found = [one for one in callbacks if isinstance(one, Schedule) and one.per == "step"]
+    if len(found) > 1:
+        raise ValueError(
+            f"fit: expected at most one {found[0]} per step, got {len(found)}; one whose function "
+            "multiplies theirs does what they would"
+        )
+    return found[0] if found else None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 
 import numpy as np
 
-from minidl.backend import namespace, to_numpy
+from minidl.backend import Array, namespace, to_numpy
 from minidl.nn.module import Module
+from minidl.nn.trees import named_leaves
 from minidl.optim import Optimizer
-from minidl.training.checks import Data
+from minidl.training.batches import Data
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -29,17 +31,33 @@ def is_finite(model: Module) -> bool:
 
 def diverged(what: str, data: Data, optimizer: Optimizer) -> NonFiniteLossError:
     """The error for a training that went wrong, and what is known of its cause."""
-    for name, array in zip(("inputs", "targets"), data, strict=True):
+    names = ("inputs", "targets", "weights")
+    parts = zip(names, data, strict=False) if isinstance(data, tuple) else ()
+    for name, array in [leaf for part in parts for leaf in named_leaves(*part)]:
         if namespace(array).isdtype(array.dtype, "real floating"):
-            bad = ~np.isfinite(to_numpy(array))
-            if bad.any():
+            count, first = _not_finite(array)
+            if count:
                 return NonFiniteLossError(
-                    f"fit: expected {what}; the {name} have {np.count_nonzero(bad)} values that "
-                    f"are not finite, the first at {np.argwhere(bad)[0].tolist()}: drop or fill "
-                    "them"
+                    f"fit: expected {what}; the {name} have {count} values that are not finite, "
+                    f"the first at {first}: drop or fill them"
                 )
     return NonFiniteLossError(
         f"fit: expected {what}; lower the learning rate (now {optimizer.learning_rate:g}), "
         "standardise the inputs, or start from smaller parameters; a class index out of range "
         "also gives nan"
     )
+
+
+def _not_finite(array: Array) -> tuple[int, list[int]]:
+    """How many values are not finite, and where the first is. It may be in a file that is larger
+    than memory, so that the host looks at some rows at a time."""
+    rows = max(1, 2**22 // max(1, math.prod(array.shape[1:])))
+    count, first = 0, list[int]()
+    for start in range(0, array.shape[0], rows):
+        bad = ~np.isfinite(to_numpy(array[start : start + rows, ...]))
+        if bad.any():
+            if not count:
+                row, *place = np.argwhere(bad)[0].tolist()
+                first = [start + row, *place]
+            count += int(np.count_nonzero(bad))
+    return count, first

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import functools
-import math
-import warnings
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, backend_of, namespace
+from minidl.backend import Array, backend_of, namespace, rows_of
 from minidl.capture import capture as record
 from minidl.capture import compiled, records_loops, sum_over_rows
-from minidl.capture.errors import CaptureError, ChangedNumberError
+from minidl.capture.state import State
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
-from minidl.nn.numbers import check_count, shortly
-from minidl.optim import Optimizer
-from minidl.training.checks import Data, check_training
+from minidl.nn.numbers import check_count, check_number, shortly
+from minidl.nn.trees import Tree, leaves, mapped
+from minidl.optim import Optimizer, Schedule
+from minidl.training.batches import (
+    Batch,
+    Data,
+    checked_batch_size,
+    lies_in_a_file,
+    samples_of,
+    samples_used,
+)
+from minidl.training.checks import check_schedule, check_training
+from minidl.training.step import (
+    followed,
+    gradients_of,
+    is_small,
+    recorded_or_eager,
+    training_step,
+)
+from minidl.training.stream import gradients_of_several, recorded, train_on_stream
 
 MOST_BATCHES = 1000
 """A recording on a GPU holds every operation of its batches, so it holds no more than these."""
-
-MOST_RECORDED = 2**27
-"""On the CPU a recording takes two steps and memory of its own, and saves time between calls, some
-27 µs a step on NumPy. Where a batch times the parameters, and the inputs of a sample, is more than
-this, that is under a hundredth of the step, which is not recorded."""
 
 
 class Epoch:
@@ -37,26 +48,44 @@ class Epoch:
 
     A call goes through the samples in the given order, a batch at a time, and returns the loss as
     an array of no dimensions on the device: the sum of the batches' losses, or for a loss with the
-    reduction "mean" their mean, in which a batch counts by its size. Nothing is read back.
+    reduction "mean" their mean, in which a batch counts by its size, or by the sum of its weights.
+    Nothing is read back.
 
     For each thousand batches the order is copied to the device once, and recorded on a GPU or on
     JAX, they are one launch. The data are read at each call and not copied; recorded, they must
     stay the same arrays.
 
+    An iterable yields its batches in its own order, `epoch()`. They and the rows of arrays that lie
+    in a file are copied to the model's backend a batch at a time, the next one while the model is
+    trained on the one before, and of these the step is recorded, once for each shape.
+
     Args:
         model: The model.
         loss: The loss.
         optimizer: The optimizer, made from the model's parameters.
-        data: Inputs and targets, both with the samples along the first axis.
-        batch_size: The number of samples in a batch, at least 1; the last may be smaller.
+        data: Inputs and targets, and perhaps weights of samples, all with the samples along the
+            first axis; a module of several inputs takes a tuple, list or dict of them. Or an
+            iterable of such batches, which begins anew each time, or a function that returns one.
+        batch_size: The number of samples in a batch, at least 1; the last may be smaller. None for
+            an iterable.
+        drop_last: Whether a last batch that is smaller is left out.
+        clip_grad_norm: The largest norm of the gradients, as of `minidl.clip_grad_norm`.
+        accumulate: How many batches an update takes: their gradients are summed, or for a loss
+            with the reduction "mean" averaged, in which a batch counts by its size. So an update
+            is that of the batches as one, in less memory.
+        schedule: A `Schedule(optimizer, factor, per="step")`, which steps after each update.
         capture: `"auto"` records epochs on GPUs and on JAX, and else the step, `"off"`
             nothing; `"compile"` also has PyTorch compile the step: see `minidl.capture` for what
             a step may then do.
 
+    Attributes:
+        samples: How many samples an order has; None for an iterable, which takes none.
+
     Raises:
         TypeError: for a batch size that is no integer, or anything of another kind.
-        ValueError: for another `capture`, a batch size below 1, data that do not go together, or
-            an optimizer with a parameter that is not the model's.
+        ValueError: for another `capture`, a batch size or `accumulate` below 1, data that do not
+            go together, an optimizer with a parameter that is not the model's, or a schedule of
+            epochs or of another optimizer.
         CaptureError: at the first call, if the step cannot be recorded; on the CPU there is a
             warning instead, and it is taken as it is.
     """
@@ -67,110 +96,199 @@ class Epoch:
         loss: Loss,
         optimizer: Optimizer,
         data: Data,
-        batch_size: int,
+        batch_size: int | None = None,
         *,
+        drop_last: bool = False,
+        clip_grad_norm: float | None = None,
+        accumulate: int = 1,
+        schedule: Schedule | None = None,
         capture: str = "auto",
     ) -> None:
-        x, target = check_training("Epoch", model, loss, optimizer, data, capture)
-        self._samples = int(x.shape[0])
-        self._batch_size = batch_size = check_count("Epoch", "batch_size", batch_size)
+        data = check_training("Epoch", model, loss, optimizer, data, capture)
+        batch_size = checked_batch_size("Epoch", data, batch_size)
+        accumulate = check_count("Epoch", "accumulate", accumulate)
+        if clip_grad_norm is not None:
+            check_number("Epoch", "clip_grad_norm", clip_grad_norm, "[0, inf]")
+        if schedule is not None:
+            check_schedule("Epoch", schedule, optimizer)
+        self.samples = samples_of(data) if isinstance(data, tuple) else None
+        self._used = samples_used("Epoch", data, batch_size, drop_last)
+        # No methods, with which the recording would hold this object that holds it: it would live
+        # on, with its memory on a GPU, until a collection of garbage.
+        self._train: Callable[[Any, int], Iterator[tuple[int, Array]]]
         state = (model, optimizer)
+        gradients = gradients_of(model, loss)
+        averages = loss.reduction == "mean"
+        if not isinstance(data, tuple) or lies_in_a_file(data):
+            several = gradients_of_several(gradients, averages)
+            step = recorded(training_step(several, optimizer, clip_grad_norm), state, capture)
+            if schedule is not None:
+                step = followed(step, schedule.step)
+            self._train = functools.partial(
+                train_on_stream, step, loss, optimizer, data, batch_size, accumulate
+            )
+            return
 
-        def one_step(batch: Array, x: Array, target: Array) -> Array:
-            xp = namespace(x)
-            x, target = xp.take(x, batch, axis=0), xp.take(target, batch, axis=0)
-            optimizer.zero_grad()
-            value = loss(model(x), target)
-            model.accumulate(loss.backward())
-            optimizer.step()
-            return value
+        x, *labels = data
+        constants = x, tuple(labels)
+        is_weighted = averages and len(labels) == 2
 
-        step: Callable[[Array, Array, Array], Array] = one_step
+        def one_batch(batch: Array, x: Tree, labels: Batch, share: float | None = None) -> Array:
+            x, labels = mapped(lambda array: rows_of(array, batch), (x, labels))
+            return gradients(x, labels, share)
+
+        def several_batches(batches: Array, x: Tree, labels: Batch) -> Array:
+            per_sample = 1 / batches.shape[0] if averages else None
+
+            def one(batch: Array, x: Tree, labels: Batch) -> Array:
+                share = None if per_sample is None else batch.shape[0] * per_sample
+                return one_batch(batch, x, labels, share)
+
+            scale = None if is_weighted else per_sample
+            return _train_on_batches(one, state, batch_size, scale, batches, x, labels)
+
+        size = batch_size * accumulate
+        step = training_step(
+            one_batch if accumulate == 1 else several_batches, optimizer, clip_grad_norm
+        )
         whole = capture != "off" and records_loops(state)
         if capture == "compile":
             step = compiled(step, state)
-        elif capture == "auto" and not whole:
-            sizes = [math.prod(parameter.value.shape) for parameter in optimizer.parameters]
-            if batch_size * (sum(sizes) + math.prod(x.shape[1:])) <= MOST_RECORDED:
-                step = _recorded_or_eager(step, state, data)
-        # No method, with which the recording would hold this object that holds it: it would live
-        # on, with its memory on a GPU, until a collection of garbage.
-        per_sample = 1 / self._samples if loss.reduction == "mean" else None
-        batches = functools.partial(_train_on_batches, step, state, batch_size, per_sample)
-        self._train: Callable[[Array], Array] = (
-            record(batches, state, constants=data)
-            if whole
-            else functools.partial(batches, x=x, target=target)
-        )
+        elif capture == "auto" and not whole and is_small(optimizer, size, x):
+            step = recorded_or_eager(step, state, constants)
+        if schedule is not None:
+            step = _at_rates(step, state) if whole else followed(step, schedule.step)
+        per_sample = 1 / self._used if averages and not is_weighted else None
+        batches = functools.partial(_train_on_batches, step, state, size, per_sample)
+        train: Callable[[Array], Array]
+        if not whole:
+            train = functools.partial(batches, x=x, labels=constants[1])
+        elif schedule is None:
+            train = record(batches, state, constants=constants)
+        else:
+            train = _scheduled(batches, schedule, state, size, constants)
+        # A training can stop after these. Where a step is a call of its own, that may be sooner.
+        most = MOST_BATCHES if whole else min(MOST_BATCHES, 100)
+        samples_a_call = size * max(1, most // accumulate)
+        weights = labels[1] if is_weighted else None
+        self._train = functools.partial(_train_on_all, train, samples_a_call, weights)
 
-    def __call__(self, order: np.ndarray[Any, Any]) -> Array:
+    def __call__(self, order: np.ndarray[Any, Any] | None = None) -> Array:
+        return functools.reduce(operator.add, [loss for _, loss in self.parts(order)])
+
+    def parts(
+        self, order: np.ndarray[Any, Any] | None = None, begin: int = 0
+    ) -> Iterator[tuple[int, Array]]:
+        """The same a part at a time, so that a training can stop in between and go on.
+
+        A part has up to a thousand batches where those are recorded as one, else a hundred; what
+        comes from elsewhere is one part.
+
+        Args:
+            order: That of a call.
+            begin: How many samples are passed over, which have been trained on.
+
+        Returns:
+            An iterator over the parts: the number of samples that are then done, and the losses,
+            which a call adds up.
+        """
+        if self.samples is None:
+            if order is not None:
+                raise TypeError(
+                    f"Epoch: expected no order for an iterable of batches, got {shortly(order)}"
+                )
+            return self._train(None, begin)
         if not isinstance(order, np.ndarray) or order.dtype.kind not in "iu":
             raise TypeError(
                 "Epoch: expected order to be a NumPy array of integers, as of "
                 f"rng.permutation(samples), got {shortly(order)}"
             )
-        if order.shape != (self._samples,):
-            raise ValueError(
-                f"Epoch: expected order of shape ({self._samples},), got {order.shape}"
-            )
-        size = self._batch_size * MOST_BATCHES
-        starts = range(0, self._samples, size)
-        sums = [self._train(order[i : i + size]) for i in starts]
-        return sum(sums[1:], sums[0])
+        if order.shape != (self.samples,):
+            raise ValueError(f"Epoch: expected order of shape ({self.samples},), got {order.shape}")
+        return self._train(order[: self._used], begin)
 
 
-def _recorded_or_eager(
-    step: Callable[[Array, Array, Array], Array], state: tuple[Module, Optimizer], data: Data
-) -> Callable[[Array, Array, Array], Array]:
-    """A step that is recorded, or, with a warning, taken as it is if that cannot be."""
-    recorded: Any = record(step, state, constants=data)
+def _train_on_all(
+    train: Callable[[Array], Array],
+    samples_a_call: int,
+    weights: Array | None,
+    order: np.ndarray[Any, Any],
+    begin: int,
+) -> Iterator[tuple[int, Array]]:
+    """Train on the samples that are named, so many at a time, and yield how many are done, and the
+    loss. The weights are those of a mean."""
+    total = None
+    if weights is not None:
+        xp = namespace(weights)
+        total = xp.sum(xp.take(weights, backend_of(weights).asarray(order), axis=0))
+    for start in range(begin, len(order), samples_a_call):
+        rows = order[start : start + samples_a_call]
+        loss = train(rows)
+        yield start + len(rows), loss if total is None else loss / total
 
-    def run(batch: Array, x: Array, target: Array) -> Array:
-        nonlocal recorded
-        problem = None
-        if recorded is not None:
-            try:
-                return recorded(batch)
-            except ChangedNumberError:  # it has changed once, so that this is no fresh start
-                raise
-            except Exception as error:
-                if recorded.recordings and not isinstance(error, CaptureError):
-                    raise  # of a step that is recorded
-                problem, recorded = error, None
-        value = step(batch, x, target)  # which raises anew what is no matter of the recording
-        if problem is not None:
-            warnings.warn(
-                f"fit: the step is not recorded, and so takes longer: {problem}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        return value
+
+def _at_rates(step: Callable[..., Array], state: tuple[Module, Optimizer]) -> Callable[..., Array]:
+    """The step at learning rates that it is given as a vector, so that they can be recorded."""
+    cells = State(state)
+
+    def run(batch: Array, x: Tree, labels: Batch, rates: Array) -> Array:
+        with cells.rates_as([rates[i] for i in range(rates.shape[0])]):
+            return step(batch, x, labels)
 
     return run
 
 
+def _scheduled(
+    batches: Callable[..., Array],
+    schedule: Schedule,
+    state: tuple[Module, Optimizer],
+    step_size: int,
+    constants: tuple[Tree, Batch],
+) -> Callable[[Array], Array]:
+    """Batches that are recorded as one, each step at the learning rates that a schedule gives it:
+    they go to the device together, beside the order of the samples."""
+    cells = State(state)
+
+    def at_rates(order: Array, rates: Array, x: Tree, labels: Batch) -> Array:
+        return batches(order, x, labels, rates)
+
+    recorded = record(at_rates, state, constants=constants)
+
+    def train(order: Array) -> Array:
+        rates = []
+        for _ in range(0, len(order), step_size):
+            rates.append(cells.rates())
+            schedule.step()
+        return recorded(order, cells.backend.asarray(np.asarray(rates)))
+
+    return train
+
+
 def _train_on_batches(
-    step: Callable[[Array, Array, Array], Array],
+    step: Callable[..., Array],
     state: tuple[Module, Optimizer],
     batch_size: int,
     per_sample: float | None,
     order: Array,
-    x: Array,
-    target: Array,
+    x: Tree,
+    labels: Batch,
+    rates: Array | None = None,
 ) -> Array:
     """Take a step on each batch of the samples that are named, and return the sum of the losses,
     each times the batch's size and `per_sample` where that is a number."""
     if isinstance(order, np.ndarray):  # not recorded: a recording has made it its own
-        order = backend_of(x).asarray(order)
+        order = backend_of(leaves(x)[0]).asarray(order)
     full, rest = divmod(order.shape[0], batch_size)
     total = None
     if full:
-        rows = namespace(order).reshape(order[: full * batch_size], (full, batch_size))
-        total = sum_over_rows(lambda row: step(row, x, target), state, rows)
+        rows = [namespace(order).reshape(order[: full * batch_size], (full, batch_size))]
+        rows += [] if rates is None else [rates[:full, ...]]
+        total = sum_over_rows(lambda row, *rate: step(row, x, labels, *rate), state, *rows)
         if per_sample is not None:
             total = total * (batch_size * per_sample)
     if rest:
-        last = step(order[full * batch_size :], x, target)
+        rate = [] if rates is None else [rates[full, ...]]
+        last = step(order[full * batch_size :], x, labels, *rate)
         if per_sample is not None:
             last = last * (rest * per_sample)
         total = last if total is None else total + last

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from typing import Any
 
-from minidl.backend import Array, namespace, to_numpy
+from minidl.backend import Array, Backend, backend_of, get_backend, namespace, to_numpy
 from minidl.data import check_data
 from minidl.metrics import Metric
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 from minidl.nn.numbers import check_count, shortly
+from minidl.nn.trees import Tree, leaves, rebuilt
 from minidl.optim.checks import check_instance
-from minidl.training.checks import Data, check_pair, checked_metrics
+from minidl.training.batches import Data, checked_batch_size, checked_data, in_order
+from minidl.training.checks import check_weighted, checked_metrics
+from minidl.training.step import counted, summed
 
 
 def evaluate(
@@ -20,7 +24,7 @@ def evaluate(
     loss: Loss,
     data: Data,
     *,
-    batch_size: int,
+    batch_size: int | None = None,
     metrics: Mapping[str, Metric] | None = None,
 ) -> dict[str, float]:
     """The loss of a model on data, and metrics, in evaluation mode and a batch at a time.
@@ -32,15 +36,17 @@ def evaluate(
     Args:
         model: The model.
         loss: The loss.
-        data: Inputs and targets, both with the samples along the first axis.
-        batch_size: The number of samples in a batch, at least 1; the last may be smaller.
+        data: Inputs, targets and perhaps weights, or an iterable of such batches, as for `Epoch`.
+        batch_size: The number of samples in a batch, at least 1; the last may be smaller. None for
+            an iterable.
         metrics: Functions of the output and the target of all data that return a number, by name.
             For them the outputs of all batches are kept, on the device; without metrics no more
             memory is taken than a batch needs.
 
     Returns:
         `"loss"`, and each metric by its name. The loss is the sum over all samples, or for one
-        with the reduction `"mean"` the mean, in which each batch counts by its size.
+        with the reduction `"mean"` the mean, in which each batch counts by its size, or by the sum
+        of its weights. Metrics know no weights.
 
     Raises:
         TypeError: for an argument of another kind, or a metric that returns no number.
@@ -49,33 +55,36 @@ def evaluate(
     owner = "evaluate"
     check_instance(owner, "model", model, Module)
     check_instance(owner, "loss", loss, Loss)
-    data = check_pair(owner, "data", data)
-    batch_size = check_count(owner, "batch_size", batch_size)
-    return judged(owner, model, loss, data, batch_size, checked_metrics(owner, metrics))
+    data = checked_data(owner, "data", data, once=True)
+    size = checked_batch_size(owner, data, batch_size)
+    return judged(owner, model, loss, data, size, checked_metrics(owner, metrics))
 
 
-def predict(model: Module, x: Array, *, batch_size: int) -> Array:
+def predict(model: Module, x: Tree, *, batch_size: int) -> Array:
     """The output of a model for all samples, in evaluation mode and a batch at a time.
 
     After it each module is in the mode in which it came. What `forward` saved is gone.
 
     Args:
         model: The model.
-        x: The inputs, with the samples along the first axis.
+        x: The inputs, with the samples along the first axis: an array, or a tuple, list or dict of
+            them for a module that takes several.
         batch_size: The number of samples in a batch, at least 1; the last may be smaller.
 
     Returns:
-        The output, of shape `(samples, …)`, where the inputs are.
+        The output, of shape `(samples, …)`, where the inputs are; where the model is, for inputs
+        that lie in a file.
 
     Raises:
         TypeError: for an argument of another kind.
         ValueError: for a batch size below 1 or no samples.
     """
     check_instance("predict", "model", model, Module)
-    check_data("predict", x, x)
+    check_data("predict", x)
     batch_size = check_count("predict", "batch_size", batch_size)
-    with evaluating(model):
-        return _joined([model(batch) for (batch,) in _in_order(batch_size, x)])
+    coming = in_order("predict", (x,), batch_size, _place(model))
+    with evaluating(model), closing(coming) as batches:
+        return _joined([model(batch) for (batch,) in batches])
 
 
 def judged(
@@ -87,26 +96,38 @@ def judged(
     metrics: Mapping[str, Metric],
 ) -> dict[str, float]:
     """`evaluate` with arguments that are checked; without a loss the metrics alone."""
-    samples = data[0].shape[0]
-    total, outputs, values = None, [], {}
-    with evaluating(model):
-        for x, target in _in_order(batch_size, *data):
+    total: Array = None
+    count: Any = 0
+    outputs, targets, values = [], [], {}
+    coming = in_order(owner, data, batch_size, _place(model))
+    with evaluating(model), closing(coming) as batches:
+        for x, *labels in batches:
             output = model(x)
             if metrics:
                 outputs.append(output)
+                targets.append(labels[0])
             if loss is not None:
-                value = loss(output, target)
+                if len(labels) == 2:
+                    check_weighted(owner, loss)
+                value = loss(output, *labels)
                 if loss.reduction == "mean":
-                    value = value * (x.shape[0] / samples)
+                    count = count + counted(x, labels)
+                    value = summed(value, x, labels)
                 total = value if total is None else total + value
         if loss is not None:
             loss.saved = None
-            values["loss"] = float(to_numpy(total))
+            values["loss"] = float(to_numpy(total / count if loss.reduction == "mean" else total))
         if metrics:
-            output = _joined(outputs)
+            output, target = _joined(outputs), _joined(targets)
             for name, metric in metrics.items():
-                values[name] = _number(owner, name, metric(output, data[1]))
+                values[name] = _number(owner, name, metric(output, target))
     return values
+
+
+def _place(model: Module) -> Backend:
+    """Where the model lies; a model without parameters takes what lies on the default backend."""
+    parameters = model.parameters()
+    return backend_of(parameters[0].value) if parameters else get_backend()
 
 
 @contextmanager
@@ -135,16 +156,13 @@ def modes_kept(model: Module) -> Iterator[list[Module]]:
             module.training = mode
 
 
-def _in_order(batch_size: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """The rows of arrays in their order, a batch at a time."""
-    samples = arrays[0].shape[0]
-    for start in range(0, samples, batch_size):
-        rows = slice(start, min(start + batch_size, samples))
-        yield tuple([array[rows, ...] for array in arrays])
-
-
-def _joined(outputs: list[Array]) -> Array:
-    return outputs[0] if len(outputs) == 1 else namespace(outputs[0]).concat(outputs)
+def _joined(batches: list[Tree]) -> Tree:
+    """The arrays of all batches behind one another."""
+    first = batches[0]
+    if len(batches) == 1:
+        return first
+    columns = zip(*map(leaves, batches), strict=True)
+    return rebuilt(first, [namespace(column[0]).concat(column) for column in columns])
 
 
 def _number(owner: str, name: str, value: float) -> float:

@@ -99,6 +99,8 @@ class Noted(NDArrayOperatorsMixin):
                 given = (*arguments[1:], keywords.get("fill_value"))[0]
                 _assign(made, {"zeros_like": 0, "ones_like": 1}.get(name, given))
             return made
+        if function is np.take and _is_scattered(arguments[0]) and keywords == {"axis": 0}:
+            return _done(Again(_rows), arguments, {}, out)
         if function in WITH_OUT:
             return _done(function, arguments, keywords, out)
         if function is np.where and len(arguments) == 3:
@@ -209,6 +211,15 @@ class _Namespace:
 
 
 namespace = _Namespace()
+
+
+def _is_scattered(x: Any) -> bool:
+    """Whether NumPy's `take` would first copy all of an array."""
+    return not (x.array if isinstance(x, Noted) else x).flags.c_contiguous
+
+
+def _rows(x: Host, indices: Host) -> Host:
+    return x[indices]
 
 
 def _done(
