@@ -233,6 +233,6 @@ def test_what_are_no_parameters(clip: Any) -> None:
     for wrong in (layer, layer.weights, minidl.Linear, None, [layer], [layer.weights.grad]):
         with pytest.raises(TypeError, match=rf"{clip.__name__}: expected parameters, such as"):
             clip(wrong, 1.0)
-    with pytest.raises(ValueError, match="expected each parameter once, got one twice"):
+    with pytest.raises(ValueError, match=r"expected each parameter once, got .* twice"):
         clip([layer.weights, layer.weights], 1.0)
     clip((parameter for parameter in layer.parameters()), 1.0)

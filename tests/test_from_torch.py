@@ -152,12 +152,6 @@ def changed(module: Any, **attributes: Any) -> Any:
     return module
 
 
-def frozen(parameter: str) -> Any:
-    layer = torch.nn.Linear(2, 2)
-    getattr(layer, parameter).requires_grad_(False)
-    return layer
-
-
 NN = torch.nn
 UNLIKE: list[tuple[Any, str]] = [
     (NN.Conv2d(1, 1, 1), "Conv2d"),
@@ -176,11 +170,6 @@ UNLIKE: list[tuple[Any, str]] = [
     (mixed(), "Linear of float32 and float64"),
     (hooked(), "Linear with hooks"),
     (changed(NN.Tanh(), forward=torch.sin), "Tanh with a forward of its own"),
-    (
-        NN.Sequential(frozen("bias")),
-        "0: Linear with a frozen bias (minidl has none: call requires_grad_(True), and give the "
-        "optimizer the other parameters alone)",
-    ),
     (NN.utils.parametrizations.weight_norm(NN.Linear(2, 2)), "ParametrizedLinear"),
 ]
 

@@ -188,16 +188,6 @@ def test_errors_have_the_paths_of_torch() -> None:
         from_torch(theirs)
 
 
-def test_frozen_parameters_are_named_with_a_way_out() -> None:
-    """Those of a batch norm alone would be trained on as well."""
-    theirs = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
-    theirs[1].requires_grad_(False)
-    with pytest.raises(ValueError, match=r"got 1: BatchNorm1d with a frozen weight \(minidl has"):
-        from_torch(theirs)
-    theirs.requires_grad_(True)
-    assert len(from_torch(theirs).parameters()) == 6
-
-
 def test_gelu_of_a_file_without_its_argument_is_the_approximation(tmp_path: Path) -> None:
     """As all were that an earlier version wrote."""
     safetensors: Any = pytest.importorskip("safetensors.numpy", reason="safetensors is missing")

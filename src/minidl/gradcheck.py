@@ -69,7 +69,9 @@ def gradcheck(
     function = copy.deepcopy(function)
     buffers = []
     if isinstance(function, Module):
-        function.to(backend).zero_grad()
+        for parameter in function.to(backend).parameters():
+            parameter.trainable = True  # what is frozen gets no gradient
+        function.zero_grad()
         buffers = [(b, to_numpy(b.value).copy()) for _, b in function.named_buffers()]
 
     def forward() -> Array:

@@ -52,7 +52,7 @@ class State:
             raise ValueError("capture: expected a state with at least one parameter, got none")
         self._parameters = list(parameters.values())
         self._buffers = list(buffers.values())
-        self._stateful = [one for one in self._optimizers if any(one._states)]
+        self._stateful = [one for one in self._optimizers if any((*one._states, *one._kept))]
         self.left: list[Array] = []
 
     @property
@@ -119,9 +119,14 @@ class State:
         """Whether each module trains, inner ones included."""
         return tuple([module.training for module in self._modules])
 
+    def form(self) -> object:
+        """What a trace has in it besides: which parameters are trained, and in how many vectors."""
+        trainable = [parameter.trainable for parameter in self._parameters]
+        return trainable, [len(optimizer._states) for optimizer in self._optimizers]
+
     def rates(self) -> list[float | Array]:
-        """The learning rates."""
-        return [optimizer.learning_rate for optimizer in self._optimizers]
+        """The learning rates: each optimizer's, and those of the groups that it was given."""
+        return [one.learning_rate for optimizer in self._optimizers for one in optimizer._rated]
 
     @contextmanager
     def rates_as(self, rates: Sequence[Array]) -> Iterator[None]:
@@ -141,19 +146,21 @@ class State:
         Raises:
             CaptureError: at the end of a block that changed one. The number is then as before.
         """
-        before = [_numbers(optimizer) for optimizer in self._optimizers]
+        owners = [(one, of) for of in self._optimizers for one in (of, *of._rated)]
+        before = [_numbers(one) for one, _ in owners]
         yield
-        for optimizer, numbers in zip(self._optimizers, before, strict=True):
-            changed = dict(_numbers(optimizer).items() - numbers.items())
+        for (one, optimizer), numbers in zip(owners, before, strict=True):
+            changed = dict(_numbers(one).items() - numbers.items())
             if changed:
                 for name in changed:
-                    del vars(optimizer)[name]
-                vars(optimizer).update(numbers)
+                    del vars(one)[name]
+                vars(one).update(numbers)
                 raise changes_a_number(optimizer, min(changed).lstrip("_"))
 
     def _set_rates(self, rates: Sequence[float | Array]) -> None:
-        for optimizer, rate in zip(self._optimizers, rates, strict=True):
-            optimizer._learning_rate = rate
+        rated = [one for optimizer in self._optimizers for one in optimizer._rated]
+        for one, rate in zip(rated, rates, strict=True):
+            one._learning_rate = rate
 
     def forget(self) -> None:
         """Drop what the modules saved: after a trace it is no data."""
@@ -166,5 +173,5 @@ class State:
             optimizer._release()
 
 
-def _numbers(optimizer: Optimizer) -> dict[str, float]:
-    return {name: value for name, value in vars(optimizer).items() if type(value) in (int, float)}
+def _numbers(owner: object) -> dict[str, float]:
+    return {name: value for name, value in vars(owner).items() if type(value) in (int, float)}

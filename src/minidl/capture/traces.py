@@ -28,6 +28,8 @@ class Trace:
 
         self._jax = jax
         self._state = state
+        state.settle()
+        self._form = state.form()
         self._constants = constants
         self._traces = traces = [0]
 
@@ -44,7 +46,7 @@ class Trace:
         self._compiled = jax.jit(call, donate_argnums=0)
 
     def is_valid(self) -> bool:
-        return True
+        return self._state.form() == self._form
 
     def __call__(self, *inputs: Array) -> Any:
         before = self._state.get()
@@ -118,6 +120,8 @@ class Compiled:
 
     def __init__(self, step: Callable[..., Any], state: State, inputs: tuple[Array, ...]) -> None:
         torch = self._torch = importlib.import_module("torch")
+        state.settle()
+        self._form = state.form()
         in_place = _written_in_place(step, state, inputs)
 
         def call(*inputs: Array) -> Any:
@@ -139,7 +143,7 @@ class Compiled:
         self._compiled = torch.compile(own, fullgraph=True, dynamic=False, options=options)
 
     def is_valid(self) -> bool:
-        return True
+        return self._state.form() == self._form
 
     def __call__(self, *inputs: Array) -> Any:
         torch = self._torch

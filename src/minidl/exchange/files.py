@@ -7,6 +7,7 @@ A file holds no code. Its metadata has these texts:
     minidl: the version of minidl that wrote the file
     architecture: a module as {"type": name of its class, **config()}, where the modules in its
         config look likewise
+    frozen: the paths of the parameters that are not trained, as a list; absent if there are none
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     """Write a model's architecture, parameters and buffers to a file, whole or not at all.
 
     The file has the safetensors format, by convention the ending `.safetensors`, and needs the
-    extra `safetensors`. `load` makes the model again on any backend. Gradients and the switch
-    between training and evaluation are not in it. A file that is replaced keeps its mode, and a
-    link stays one.
+    extra `safetensors`. `load` makes the model again on any backend, with what is frozen in it.
+    Gradients and the switch between training and evaluation are not in it. A file that is replaced
+    keeps its mode, and a link stays one.
 
     Raises:
         ValueError: if `load` could not make the model again from the file: a module whose `config`
@@ -78,6 +79,9 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
         "minidl": minidl.__version__,
         "architecture": text,
     }
+    frozen = [path for path, one in model.named_parameters() if not one.trainable]
+    if frozen:
+        metadata["frozen"] = json.dumps(frozen)
     data = safetensors.save(state, metadata)
     size = int.from_bytes(data[:8], "little")
     if size > MOST_BYTES:
@@ -112,7 +116,9 @@ def load(
     kinds = _kinds(modules)
     contents = read(path)
     with naming(contents.path):
-        return _again(contents.architecture, contents.state(), kinds, backend)
+        model = _again(contents.architecture, contents.state(), kinds, backend)
+        _freeze(model, contents.frozen)
+    return model
 
 
 def _again(text: str, state: State, kinds: Kinds, backend: str | Backend | None) -> Module:
@@ -126,6 +132,19 @@ def _again(text: str, state: State, kinds: Kinds, backend: str | Backend | None)
         message = f"arrays that fit the architecture, got: {in_short(error)}"
         raise UnexpectedError(message) from None
     return model
+
+
+def _freeze(model: Module, text: str) -> None:
+    """Freeze the parameters that a file lists; `UnexpectedError` if they are none of the model."""
+    try:
+        paths = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnexpectedError(f"frozen parameters in JSON, got: {in_short(error)}") from None
+    parameters = dict(model.named_parameters())
+    known = isinstance(paths, list) and all(isinstance(p, str) and p in parameters for p in paths)
+    require(known, "frozen parameters that are the model's", shortly(paths))
+    for path in paths:
+        parameters[path].trainable = False
 
 
 def _require_each_once(model: Module) -> None:

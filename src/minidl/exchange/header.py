@@ -63,11 +63,13 @@ class Contents:
         path: The file.
         minidl: The version of minidl that wrote it.
         architecture: The text of the architecture, unread.
+        frozen: The text of the list of frozen parameters, unread.
     """
 
     path: str
     minidl: str
     architecture: str
+    frozen: str
 
     def state(self) -> dict[str, np.ndarray[Any, Any]]:
         """The arrays."""
@@ -98,7 +100,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
         architecture, written = metadata.get("architecture", ""), metadata.get("minidl", "?")
         check_names(list(dtypes), len(architecture))
         require(written.isprintable(), "a printable version of minidl", ascii(written))
-    return Contents(name, written, architecture)
+    return Contents(name, written, architecture, metadata.get("frozen", "[]"))
 
 
 def check_names(names: list[str], characters: int) -> None:

@@ -31,10 +31,8 @@ def from_torch(module: Any, backend: str | Backend | None = None) -> Module:
 
     Names and paths stay (`weight` becomes `weights`), but for a `Sequential` whose modules have
     names, or numbers that do not begin at 0: here they are counted. The switch between training
-    and evaluation of each module stays too. A `Dropout` draws other numbers.
-
-    A frozen parameter (`requires_grad=False`) is refused: minidl has none. Leave it out of the
-    optimizer's instead.
+    and evaluation of each module stays too, and what is frozen (`requires_grad=False`). A `Dropout`
+    draws other numbers.
 
     Args:
         module: Made of `Sequential`, the `Residual` that `to_torch` makes, and modules of
@@ -59,6 +57,8 @@ def from_torch(module: Any, backend: str | Backend | None = None) -> Module:
     with use_backend(backend):
         model = plan.made(module, "")
     set_state(model, model.state_dict() | plan.state, backend)  # PyTorch's Dropout has no counter
+    for path, parameter in model.named_parameters():
+        parameter.trainable = path not in plan.frozen
     return model
 
 
@@ -66,8 +66,8 @@ def to_torch(model: Module) -> Any:
     """The `torch.nn.Module` that computes what a model does, with copies of its state.
 
     It lies on the CPU, in the model's dtypes, with the same switch between training and
-    evaluation. Names and paths stay (`weights` becomes `weight`). `Residual`, which PyTorch lacks,
-    becomes a small module of minidl's.
+    evaluation and the same frozen parameters. Names and paths stay (`weights` becomes `weight`).
+    `Residual`, which PyTorch lacks, becomes a small module of minidl's.
 
     Raises:
         ValueError: naming every module inside that is not one of minidl's own.
@@ -113,6 +113,10 @@ def to_torch(model: Module) -> Any:
             counted = state.get(join(path, "num_batches_tracked"), torch.tensor(0))
             state[join(path, "num_batches_tracked")] = counted.long()
     result.load_state_dict(state, assign=True)
+    for path, parameter in model.named_parameters():
+        where, _, name = path.rpartition(".")
+        theirs = result.get_parameter(join(where, "weight" if name == "weights" else name))
+        theirs.requires_grad_(parameter.trainable)
     return result
 
 
@@ -130,6 +134,7 @@ class _Plan:
         self.residual = Residual
         self.configs: dict[str, Config] = {}
         self.state: dict[str, np.ndarray[Any, Any]] = {}
+        self.frozen: set[str] = set()
         self.wrong: list[str] = []
         self._seen: dict[int, str] = {}
 
@@ -175,16 +180,13 @@ class _Plan:
         for key, tensor in own.items():
             if self._seen.setdefault(id(tensor), path) != path:
                 raise _UnlikeError(f"that shares its {key} with {self._seen[id(tensor)]}")
-            if key in module._parameters and not tensor.requires_grad:
-                raise _UnlikeError(
-                    f"with a frozen {key} (minidl has none: call requires_grad_(True), and give "
-                    "the optimizer the other parameters alone)"
-                )
             values = to_numpy(tensor)
             if name == "Linear" and key == "weight":
                 values = values.T
             path_here = join(ours, "weights" if key == "weight" else key)
             self.state[path_here] = np.array(values, order="C")
+            if key in module._parameters and not tensor.requires_grad:
+                self.frozen.add(path_here)
 
     def made(self, module: Any, path: str) -> Module:
         """The module in minidl, with new values."""

@@ -92,6 +92,8 @@ class Embedding(Module):
         """
         indices, rows, y = saved(self)
         check_array(self, "grad_output", grad_output, y, y.shape)
+        if not self.weights.trainable:
+            return
         xp, where = namespace(y), library(y).where
         one_hot = xp.astype(indices[:, None] == rows, y.dtype)
         flat = xp.reshape(grad_output, (indices.shape[0], self.features))

@@ -93,8 +93,9 @@ class Linear(Module):
         check_array(self, "grad_output", grad_output, x, (*x.shape[:-1], self.out_features))
         if x.ndim != 2:
             x, grad_output = _as_matrix(x), _as_matrix(grad_output)
-        self.weights.grad += matmul(x.T, grad_output)
-        if self.bias is not None:
+        if self.weights.trainable:
+            self.weights.grad += matmul(x.T, grad_output)
+        if self.bias is not None and self.bias.trainable:
             self.bias.grad += matmul(constant(1, x.shape[:1], x), grad_output)
 
 

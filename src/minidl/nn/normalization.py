@@ -54,9 +54,9 @@ class _Normalization(Module):
         """Add to the gradients of the parameters, which lack these axes."""
         check_array(self, "grad_output", grad_output, normalized, normalized.shape)
         xp = namespace(normalized)
-        if self.weights is not None:
+        if self.weights is not None and self.weights.trainable:
             self.weights.grad += xp.sum(grad_output * normalized, axis=axes)
-        if self.bias is not None:
+        if self.bias is not None and self.bias.trainable:
             self.bias.grad += xp.sum(grad_output, axis=axes)
 
     def _by_normalized(self, grad_output: Array) -> Array:

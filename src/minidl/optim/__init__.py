@@ -10,6 +10,7 @@ from minidl.optim.adagrad import Adagrad
 from minidl.optim.adam import Adam, AdamW
 from minidl.optim.base import Optimizer
 from minidl.optim.clipping import clip_grad_norm, clip_grad_value
+from minidl.optim.groups import Group
 from minidl.optim.rmsprop import RMSprop
 from minidl.optim.schedules import ReduceOnPlateau, Schedule
 from minidl.optim.sgd import SGD
@@ -19,6 +20,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Group",
     "Optimizer",
     "RMSprop",
     "ReduceOnPlateau",

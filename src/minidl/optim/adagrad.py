@@ -9,6 +9,7 @@ from minidl.backend import Array, namespace
 from minidl.nn.numbers import check_number
 from minidl.nn.parameter import Parameter
 from minidl.optim.base import Optimizer, State, scalar
+from minidl.optim.groups import Parameters
 
 
 class Adagrad(Optimizer):
@@ -29,7 +30,7 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Parameters,
         learning_rate: float = 1e-2,
         *,
         lr_decay: float = 0.0,

@@ -10,6 +10,7 @@ from minidl.backend import Array, library, namespace, overwritten
 from minidl.nn.numbers import check_number, shortly
 from minidl.nn.parameter import Parameter
 from minidl.optim.base import Optimizer, State, scalar
+from minidl.optim.groups import Parameters
 
 
 class Adam(Optimizer):
@@ -30,7 +31,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Parameters,
         learning_rate: float = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
@@ -91,7 +92,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Parameters,
         learning_rate: float = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),

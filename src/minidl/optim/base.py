@@ -22,11 +22,14 @@ from minidl.backend import (
 )
 from minidl.nn.numbers import check_number
 from minidl.nn.parameter import Parameter
-from minidl.optim.checks import check_parameters
-from minidl.optim.joined import Joined
+from minidl.optim.groups import Group, Parameters, grouped
+from minidl.optim.joined import Joined, together
 
 State: TypeAlias = dict[str, Array]
 """What an optimizer remembers of one θ, by name: arrays of the shape of θ or of no dimensions."""
+
+Entries: TypeAlias = dict[str, dict[int, np.ndarray[Any, Any]]]
+"""The same on the host, by name and by the number of the parameter."""
 
 
 MOST_UNRECORDED = 500
@@ -52,50 +55,67 @@ class Optimizer(ABC):
 
     The state follows the parameters, to another library too.
 
+    Parameters may come in groups, each with a learning rate and a weight decay of its own:
+
+        AdamW([{"parameters": body, "learning_rate": 1e-4}, {"parameters": head}], 1e-3)
+
+    Only these two numbers: the others are the rule's, which is one for all, and what `update` gets
+    is all that a rule needs to know of groups. A group's learning rate is a multiple of the
+    optimizer's, and follows when that is changed, as by a schedule.
+
+    A parameter that is frozen (`trainable = False`) is left alone. What the optimizer remembers of
+    it is kept, and a step counted for it is one that it took part in.
+
     Args:
-        parameters: The parameters, all of one dtype on one device; each once.
+        parameters: The parameters, all of one dtype on one device, each once; or groups of them.
         learning_rate: How far a step goes, finite and not negative.
         weight_decay: What draws the parameters to zero, finite and not negative: `decay` says how.
         no_decay: Those of the parameters that weight decay leaves alone, such as biases.
 
     Attributes:
-        parameters: The parameters that it changes.
+        parameters: The parameters that it changes, frozen ones included.
         weight_decay: The number that was given.
+        groups: The groups, or one of all parameters. A group has `parameters`, a `learning_rate`
+            that can be changed, and `weight_decay`.
     """
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Parameters,
         learning_rate: float,
         *,
         weight_decay: float = 0.0,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
-        parameters, no_decay = check_parameters(self, parameters), list(no_decay)
+        self._base, self.groups = grouped(str(self), parameters, learning_rate, weight_decay)
+        self._rated = [self._base, *(one for one in self.groups if one is not self._base)]
+        self.weight_decay: Final = self._base.weight_decay
+        self.parameters = [one for group in self.groups for one in group.parameters]
+        self._groups = [group for group in self.groups for _ in group.parameters]
+        no_decay = list(no_decay)
         for one in no_decay:
-            if not any(one is parameter for parameter in parameters):
+            if not any(one is parameter for parameter in self.parameters):
                 raise ValueError(f"{self}: expected no_decay to be some of parameters, got {one}")
-        self.parameters = parameters
-        self.learning_rate = learning_rate
-        self.weight_decay: Final = check_number(self, "weight_decay", weight_decay, "[0, inf)")
-        self._decaying = [not any(p is one for one in no_decay) for p in parameters]
-        self._values = Joined(parameters, "value", str(self))
-        self._gradients = Joined(parameters, "grad", str(self))
+        self._decaying = [not any(p is one for one in no_decay) for p in self.parameters]
+        self._values = Joined(self.parameters, "value", str(self))
+        self._gradients = Joined(self.parameters, "grad", str(self))
         self._unrecorded = 0
-        self._states: list[State] = []
         self._settled: list[Array] | None = None  # for these values, as `Joined` gave them
-        self._place: Array = None  # an array that lies where the state does
-        self._settle()
+        self._arrange({})
 
     @property
     def learning_rate(self) -> float:
-        """The factor of the gradient in a step; while a step is recorded, an array."""
-        return self._learning_rate
+        """The factor of the gradient in a step; while a step is recorded, an array.
+
+        Groups with a learning rate of their own have a multiple of it.
+        """
+        return self._base.learning_rate
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: float) -> None:
-        # a float, since a np.float64 would turn float32 into float64
-        self._learning_rate = check_number(self, "learning_rate", learning_rate, "[0, inf)")
+        self._base.learning_rate = learning_rate
+        for group in self.groups:
+            group.follow()
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
@@ -103,16 +123,18 @@ class Optimizer(ABC):
 
     def step(self) -> None:
         """Change all parameters once."""
-        values, gradients = self._values.gather(), self._gradients.gather()
+        values = self._values.gather()
         if values is not self._settled:
-            self._settle()
-        rate: float | Array = self.learning_rate
-        if isinstance(rate, float):  # torch multiplies by an array in half the time
-            rate = constant(rate, (), values[0])
-        if self.weight_decay:
-            values, gradients = self._decayed(values, gradients, rate)
-        rows = zip(values, gradients, self._states, strict=True)
-        updated = [self.update(theta, g, rate, state) for theta, g, state in rows]
+            values = self._settle()
+        gradients, updated = self._gradients.gather(), []
+        rows = zip(values, gradients, self._states, self._group_of, self._decays, strict=True)
+        for theta, gradient, state, group, decay in rows:
+            rate: Any = group._learning_rate
+            if isinstance(rate, float):  # torch multiplies by an array in half the time
+                rate = constant(rate, (), theta)
+            if decay is not None:
+                theta, gradient = self.decay(theta, gradient, rate, decay)
+            updated.append(self.update(theta, gradient, rate, state))
         if self._values.scatter(updated):
             self._count(updated[0])
 
@@ -164,76 +186,103 @@ class Optimizer(ABC):
         """
         return theta, gradient + weight_decay * theta
 
-    def _decayed(
-        self, values: list[Array], gradients: list[Array], rate: Array
-    ) -> tuple[list[Array], list[Array]]:
-        pairs = [
-            (theta, gradient) if decay is None else self.decay(theta, gradient, rate, decay)
-            for theta, gradient, decay in zip(values, gradients, self._decays, strict=True)
-        ]
-        return [theta for theta, _ in pairs], [gradient for _, gradient in pairs]
-
     def _release(self) -> None:
         """Hold no array but the state, until the next step asks the parameters for theirs."""
         self._values.release()
         self._gradients.release()
         self._settled = None
 
-    def _settle(self) -> None:
-        """Make the state and the weight decay lie where the values do."""
-        values = self._settled = self._values.gather()
-        if self._states and _goes_with(values[0], self._place):
-            return
-        before = self._on_host() if self._states else {}
-        self._place = scalar(0.0, values[0])
-        self._states = [self.initial_state(theta) for theta in values]
-        for theta, state in zip(values, self._states, strict=True):
-            for name, array in state.items():
-                if tuple(array.shape) not in (tuple(theta.shape), ()):
-                    raise ValueError(
-                        f"{self}.initial_state: expected {name} of shape {tuple(theta.shape)} "
-                        f"or (), got {tuple(array.shape)}"
-                    )
-        self._fill(before)
-        self._decays = self._decays_of(values)
+    def _settle(self) -> list[Array]:
+        """Make the state and the weight decay lie where the values do; these, as `Joined` has
+        them."""
+        values = self._values.gather()
+        if values is not self._settled:
+            trainable = [parameter.trainable for parameter in self.parameters]
+            if trainable != self._trainable or not _goes_with(self._first, self._place):
+                self._arrange(self._on_host())
+            self._settled = values = self._values.gather()
+        return values
 
-    def _decays_of(self, values: list[Array]) -> list[float | Array | None]:
-        """The weight decay of each θ; None for one that does not decay."""
-        decaying = self._decaying
-        if len(values) == len(decaying) or len(set(decaying)) == 1:
-            return [self.weight_decay if decaying[i] else None for i in range(len(values))]
-        pieces = [
-            np.full(math.prod(p.value.shape), self.weight_decay * decays)
-            for p, decays in zip(self.parameters, decaying, strict=True)
-        ]
-        return [_like(values[0], np.concatenate(pieces))]
+    @property
+    def _first(self) -> Array:
+        """An array that lies where all do."""
+        return self.parameters[0].value
 
-    def _on_host(self) -> dict[str, list[np.ndarray[Any, Any]]]:
+    def _arrange(self, entries: Entries) -> None:
+        """Join the parameters that are updated alike, and make the state, with these entries.
+
+        A vector has one learning rate, and one of each number that belongs to all its elements,
+        such as how many steps there were.
+        """
+        numbers = [n for n, hosts in entries.items() if not any(h.ndim for h in hosts.values())]
+        alike: dict[Any, list[int]] = {}
+        for i, (parameter, group) in enumerate(zip(self.parameters, self._groups, strict=True)):
+            if parameter.trainable:
+                key = (id(group), *[entries[name][i].item() for name in numbers])
+                alike.setdefault(key, []).append(i)
+        for joined in (self._values, self._gradients):
+            joined.arrange(list(alike.values()))
+        values, parts = self._values.gather(), self._values.parts
+        self._trainable = [parameter.trainable for parameter in self.parameters]
+        frozen = [i for i, trainable in enumerate(self._trainable) if not trainable]
+        self._parts = [*parts, *([i] for i in frozen)]
+        self._place = scalar(0.0, self._first)  # an array that lies where the state does
+        self._states = [self._new_state(theta) for theta in values]
+        self._kept = [self._new_state(self.parameters[i].value) for i in frozen]
+        for part, state in zip(self._parts, (*self._states, *self._kept), strict=True):
+            for name in state.keys() & entries.keys():
+                host = together([entries[name][i] for i in part], tuple(state[name].shape))
+                state[name] = _like(state[name], host)
+        self._group_of = [self._groups[part[0]] for part in parts]  # of each θ
+        self._decays = [self._decay_of(part) for part in parts]
+
+    def _new_state(self, theta: Array) -> State:
+        state = self.initial_state(theta)
+        for name, array in state.items():
+            if tuple(array.shape) not in (tuple(theta.shape), ()):
+                raise ValueError(
+                    f"{self}.initial_state: expected {name} of shape {tuple(theta.shape)} "
+                    f"or (), got {tuple(array.shape)}"
+                )
+        return state
+
+    def _decay_of(self, part: list[int]) -> float | Array | None:
+        """The weight decay of the θ of these parameters; None if it does not decay."""
+        weight_decay = self._groups[part[0]].weight_decay
+        decaying = [self._decaying[i] for i in part]
+        if not weight_decay or not any(decaying):
+            return None
+        if all(decaying):
+            return weight_decay
+        sizes = [math.prod(self.parameters[i].value.shape) for i in part]
+        return _like(self._first, weight_decay * np.repeat(decaying, sizes))
+
+    def _on_host(self) -> Entries:
         """The state, each entry as an array for each parameter."""
-        return {
-            name: self._values.split([to_numpy(state[name]) for state in self._states])
-            for name in self._states[0]
-        }
-
-    def _fill(self, entries: Mapping[str, list[np.ndarray[Any, Any]]]) -> None:
-        """Change the state to what `_on_host` returned, possibly elsewhere."""
-        for name, hosts in entries.items():
-            like = [state[name] for state in self._states]
-            hosts = self._values.join(hosts, like)
-            for state, array, host in zip(self._states, like, hosts, strict=True):
-                state[name] = _like(array, host)
+        entries: Entries = {}
+        for part, state in zip(self._parts, (*self._states, *self._kept), strict=True):
+            for name, array in state.items():
+                entries.setdefault(name, {}).update(self._values.split(part, to_numpy(array)))
+        return entries
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """What training needs to go on later: copies on the host, by name.
 
         `learning_rate`, and for each parameter what the optimizer remembers of it, by the number
-        of the parameter: `0.velocity`, `1.velocity`, … It is the same on every library.
+        of the parameter: `0.velocity`, `1.velocity`, … It is the same on every library. Groups
+        with a learning rate of their own have an entry, too: `groups.0.factor`.
         """
         state = {"learning_rate": np.asarray(self.learning_rate, np.float64)}
+        for name, group in self._factors().items():
+            state[name] = np.asarray(group.factor, np.float64)
         entries = self._on_host()
         for number in range(len(self.parameters)):
             state |= {f"{number}.{name}": hosts[number].copy() for name, hosts in entries.items()}
         return state
+
+    def _factors(self) -> dict[str, Group]:
+        """The groups that were given, by the names of their factors in a state."""
+        return {f"groups.{n}.factor": group for n, group in enumerate(self._rated[1:])}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` of an optimizer of the same kind and options returned.
@@ -253,19 +302,21 @@ class Optimizer(ABC):
                 wrong.append(f"{name} of dtype {host.dtype}")
             elif host.shape != own[name].shape:
                 wrong.append(f"{name} of shape {host.shape} instead of {own[name].shape}")
-            elif name == "learning_rate":
+            elif name == "learning_rate" or name in self._factors():
                 try:
                     check_number(self, name, host, "[0, inf)")
                 except ValueError:
-                    wrong.append(f"learning_rate {host}")
+                    wrong.append(f"{name} {host}")
         if wrong:
             raise ValueError(
                 f"{self}.load_state_dict: expected the state of a like optimizer, "
                 f"got {', '.join(wrong)}"
             )
+        for name, group in self._factors().items():
+            group.factor = float(given[name])
         self.learning_rate = float(given["learning_rate"])
-        numbers = range(len(self.parameters))
-        self._fill({name: [given[f"{i}.{name}"] for i in numbers] for name in self._states[0]})
+        names, numbers = self._on_host(), range(len(self.parameters))
+        self._arrange({name: {i: given[f"{i}.{name}"] for i in numbers} for name in names})
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy settles anew: on JAX the arrays that it was settled for may be gone."""

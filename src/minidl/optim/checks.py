@@ -64,5 +64,6 @@ def check_parameters(owner: object, parameters: Iterable[Parameter]) -> list[Par
             "nothing, and a generator gives its parameters once"
         )
     if len({id(one) for one in listed}) < len(listed):
-        raise ValueError(f"{owner}: expected each parameter once, got one twice")
+        twice = next(one for n, one in enumerate(listed) if any(one is o for o in listed[:n]))
+        raise ValueError(f"{owner}: expected each parameter once, got {twice} twice")
     return listed

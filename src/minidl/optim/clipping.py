@@ -19,7 +19,8 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> Array:
     not a number, nothing is raised: gradients become 0 or NaN. It is infinite for finite gradients
     whose squares overflow, too: in float32 from 1.8e19 on. An infinite `max_norm` never scales.
 
-    Nothing is read back, so it can be recorded. `fit(…, clip_grad_norm=1.0)` does it at each step.
+    Frozen parameters do not count. Nothing is read back, so it can be recorded, and
+    `fit(…, clip_grad_norm=1.0)` does it at each step.
 
     Args:
         parameters: Parameters, all of one dtype on one device, at least one.
@@ -31,6 +32,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> Array:
     parameters = check_parameters("clip_grad_norm", parameters)
     max_norm = check_number("clip_grad_norm", "max_norm", max_norm, "[0, inf]")
     xp = namespace(parameters[0].grad)
+    parameters = [one for one in parameters if one.trainable] or parameters[:1]
     squares = [xp.sum(gradient * gradient) for _, gradient in parameters]
     norm = xp.sqrt(sum(squares[1:], squares[0]))
     if max_norm == math.inf:  # a factor of inf / norm is NaN where the norm overflows

@@ -1,4 +1,4 @@
-"""The parameters' arrays as one vector, and its parts as the parameters' arrays."""
+"""The parameters' arrays as vectors, and their parts as the parameters' arrays."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ from minidl.nn.parameter import Parameter
 class Joined:
     """One attribute of several parameters, `value` or `grad`, joined for the update.
 
-    Where arrays can be written to, they are joined to one vector, and the parameters' arrays
-    become views of it. Where they cannot, each array stays by itself: a view would be a copy.
-    The parameters stay the truth: `gather` sees when one was given another array.
+    Where arrays can be written to, they are joined to vectors, by default one, and the parameters'
+    arrays become views of it. Where they cannot, each array stays by itself: a view would be a
+    copy. The parameters stay the truth: `gather` sees when one was given another array.
+
+    Parameters that are not trained belong to no vector.
+
+    Attributes:
+        parts: For each of the vectors, or arrays, the numbers of its parameters.
     """
 
     def __init__(self, parameters: Sequence[Parameter], attribute: str, owner: str) -> None:
@@ -27,42 +32,54 @@ class Joined:
         self._attribute = attribute
         self._owner = owner
         self._shapes = [tuple(getattr(p, attribute).shape) for p in parameters]
+        self._vectors: list[list[int]] = [list(range(len(parameters)))]
+        self.parts: list[list[int]] = []
         self._known: list[Array] = []
         self._joined: list[Array] = []
         self.gather()
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy joins anew: its arrays are no views of its vector any more."""
+        """A copy joins anew: its arrays are no views of its vectors any more."""
         return vars(self) | {"_known": [], "_joined": []}
 
     def gather(self) -> list[Array]:
-        """The vector of shape `(total number of elements,)` in a list, or the arrays."""
+        """The vectors, of shape `(total number of elements,)`, or the arrays."""
         arrays = [getattr(parameter, self._attribute) for parameter in self._parameters]
         if len(self._known) != len(arrays) or not all(map(operator.is_, arrays, self._known)):
             for p, array, shape in zip(self._parameters, arrays, self._shapes, strict=True):
                 check_array(p, self._attribute, array, arrays[0], shape)
-            self._known = self._joined = arrays
+            trained = [[i for i in one if self._parameters[i].trainable] for one in self._vectors]
+            self._known = arrays
             # NumPy's operations make scalars of arrays without dimensions
             if is_writeable(arrays[0]) or isinstance(arrays[0], np.generic):
-                self._make_views(arrays)
+                self.parts = [part for part in trained if part]
+                self._joined = [self._make_views(part) for part in self.parts]
+            else:
+                self.parts = [[i] for part in trained for i in part]
+                self._joined = [arrays[i] for part in self.parts for i in part]
         return self._joined
+
+    def arrange(self, vectors: list[list[int]]) -> None:
+        """Join these parameters, by their numbers, to a vector each from now on."""
+        if vectors != self._vectors:
+            self._vectors = vectors
+            self.release()
 
     def release(self) -> None:
         """Hold no array until the next `gather`. Where there are views, that joins them anew."""
         self._known = self._joined = []
 
-    def _make_views(self, arrays: list[Array]) -> None:
-        xp = namespace(arrays[0])
-        vector = xp.concat([xp.reshape(array, (-1,)) for array in arrays])
-        self._joined = [vector]
-        self._known = []
+    def _make_views(self, part: list[int]) -> Array:
+        """A vector of the known arrays of these parameters, which get views of it."""
+        xp = namespace(self._known[0])
+        vector = xp.concat([xp.reshape(self._known[i], (-1,)) for i in part])
         start = 0
-        for parameter, shape in zip(self._parameters, self._shapes, strict=True):
-            stop = start + math.prod(shape)
-            view = xp.reshape(vector[start:stop], shape)
-            setattr(parameter, self._attribute, view)
-            self._known.append(view)
+        for i in part:
+            stop = start + math.prod(self._shapes[i])
+            self._known[i] = xp.reshape(vector[start:stop], self._shapes[i])
+            setattr(self._parameters[i], self._attribute, self._known[i])
             start = stop
+        return vector
 
     def see(self, view: Callable[[Array], Array]) -> None:
         """Take the parameters' arrays for those that are known, and the joined ones by `view`."""
@@ -76,12 +93,13 @@ class Joined:
             TypeError, ValueError: for None, another array where `gather` gave one that can be
                 written to, or one that does not go with it.
         """
-        if joined[0] is self._joined[0]:
+        if all(map(operator.is_, joined, self._joined)):
             return False
         self._check(joined)
-        for parameter, array in zip(self._parameters, joined, strict=True):
-            setattr(parameter, self._attribute, array)
-        self._known = self._joined = joined
+        for (i,), array in zip(self.parts, joined, strict=True):
+            setattr(self._parameters[i], self._attribute, array)
+        self._known = [getattr(parameter, self._attribute) for parameter in self._parameters]
+        self._joined = joined
         return True
 
     def _check(self, joined: list[Array]) -> None:
@@ -98,23 +116,18 @@ class Joined:
                 "write `theta -= …` in place of `theta = theta - …`"
             )
 
-    def split(self, hosts: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        """What belongs to a vector or to each array, on the host, as an array for each parameter.
+    def split(self, part: list[int], host: np.ndarray[Any, Any]) -> dict[int, np.ndarray[Any, Any]]:
+        """What belongs to the vector of these parameters, on the host, as an array for each.
 
         An array of no dimensions belongs to all elements: each parameter gets it.
         """
-        if len(hosts) < len(self._shapes):
-            (host,) = hosts
-            stops = np.cumsum([math.prod(shape) for shape in self._shapes])
-            hosts = np.split(host, stops[:-1]) if host.ndim else [host] * len(self._shapes)
-        return [
-            host.reshape(shape) if host.ndim else host
-            for host, shape in zip(hosts, self._shapes, strict=True)
-        ]
+        if not host.ndim:
+            return dict.fromkeys(part, host)
+        shapes = [self._shapes[i] for i in part]
+        pieces = np.split(host.ravel(), np.cumsum([math.prod(shape) for shape in shapes])[:-1])
+        return {i: p.reshape(s) for i, p, s in zip(part, pieces, shapes, strict=True)}
 
-    @staticmethod
-    def join(hosts: list[np.ndarray[Any, Any]], like: list[Array]) -> list[np.ndarray[Any, Any]]:
-        """The inverse of `split`, for arrays of the shapes of `like`."""
-        if len(like) < len(hosts):
-            hosts = [np.concatenate([host.ravel() for host in hosts]) if like[0].ndim else hosts[0]]
-        return [host.reshape(tuple(x.shape)) for host, x in zip(hosts, like, strict=True)]
+
+def together(hosts: list[np.ndarray[Any, Any]], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """The inverse of `Joined.split`, for an array of this shape."""
+    return np.concatenate([host.ravel() for host in hosts]).reshape(shape) if shape else hosts[0]

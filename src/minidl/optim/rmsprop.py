@@ -9,6 +9,7 @@ from minidl.backend import Array, constant, library, namespace
 from minidl.nn.numbers import check_number
 from minidl.nn.parameter import Parameter
 from minidl.optim.base import Optimizer, State
+from minidl.optim.groups import Parameters
 
 
 class RMSprop(Optimizer):
@@ -31,7 +32,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Parameters,
         learning_rate: float = 1e-2,
         *,
         alpha: float = 0.99,

@@ -117,6 +117,8 @@ class Schedule:
 
     Or in a loop of one's own, `schedule.step()` after each epoch. A recorded step follows.
 
+    Groups of parameters keep their multiples: each one's own first rate is what is multiplied.
+
     With `per="step"`, all that is said of epochs holds for steps: as a callback of `fit`, or as the
     schedule of an `Epoch`, it steps after each update.
 
@@ -196,7 +198,7 @@ class ReduceOnPlateau:
         mode: `"min"`, or `"max"` for a value that should rise, such as an accuracy.
         threshold: By what fraction of the best so far a value must be less to be better.
         cooldown: How many epochs after a reduction are not counted.
-        min_learning_rate: Below this it does not go.
+        min_learning_rate: Below this the optimizer's does not go; groups keep their multiples.
 
     Attributes:
         best: The best value so far; infinite before the first, and negative for `"max"`.

@@ -9,6 +9,7 @@ from minidl.backend import Array, namespace
 from minidl.nn.numbers import check_number
 from minidl.nn.parameter import Parameter
 from minidl.optim.base import Optimizer, State, scalar
+from minidl.optim.groups import Parameters
 
 
 class SGD(Optimizer):
@@ -27,7 +28,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Parameters,
         learning_rate: float,
         *,
         momentum: float = 0.0,
