@@ -25,7 +25,7 @@ import minidl
 for extra in ("typer", "rich", "matplotlib"):
     pytest.importorskip(extra, reason=f"{extra} of the extra [cli] is not installed")
 
-from minidl.app import cli, experiment, main  # noqa: E402  (needs the extra)
+from minidl.app import backends, experiment, main, reproduce, train  # noqa: E402  (needs the extra)
 
 FILES = ["config.json", "decision.png", "history.csv", "loss.png"]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -61,6 +61,22 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 def files(folder: str | Path) -> list[str]:
     return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_the_version(run: Run) -> None:
+    done = run("--version")
+    assert (done.code, done.out, done.err) == (0, f"minidl {minidl.__version__}\n", "")
+
+
+def test_the_help_of_train_fits_a_screen(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    done = run("train", "--help")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 100
+    titles = [line.split()[1] for line in lines if line.startswith("╭")]
+    assert titles == ["Options", "Network", "Training", "Machine", "Output"]
 
 
 def test_train_writes_a_run_folder(run: Run, backend_name: str) -> None:
@@ -157,7 +173,7 @@ def test_fresh_points_fit_where_training_did(monkeypatch: pytest.MonkeyPatch) ->
         return error
 
     monkeypatch.setattr(experiment, "classification_error", judged)
-    experiment.train(experiment.Experiment(epochs=1))
+    experiment.run(experiment.Experiment(epochs=1))
     assert max(sizes) <= experiment.SAMPLES
     assert sum(sizes) >= experiment.FRESH
 
@@ -221,7 +237,7 @@ def shorten(monkeypatch: pytest.MonkeyPatch, epochs: int = 3) -> None:
             name: replace(settings, epochs=epochs) for name, settings in real(*arguments).items()
         }
 
-    monkeypatch.setattr(cli, "networks", networks)
+    monkeypatch.setattr(reproduce, "networks", networks)
 
 
 def test_reproduce_shows_a_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,7 +347,7 @@ def test_a_folder_made_by_another_in_the_meantime(
     def plot(*_: object) -> None:
         Path("x").mkdir()
 
-    monkeypatch.setattr(cli, "plot_history", plot)
+    monkeypatch.setattr(train, "plot_history", plot)
     done = run("train", "--epochs", "1", "--out", "x")
     assert done.code == 1
     assert "test error" in done.out
@@ -341,7 +357,7 @@ def test_a_folder_made_by_another_in_the_meantime(
     assert "history.csv" in files(kept)
 
 
-@pytest.mark.parametrize("writer", ["_write_json", "_write_history"])
+@pytest.mark.parametrize("writer", ["write_json", "write_history"])
 def test_results_that_cannot_be_written_are_printed(
     run: Run, monkeypatch: pytest.MonkeyPatch, writer: str
 ) -> None:
@@ -349,7 +365,7 @@ def test_results_that_cannot_be_written_are_printed(
         path.touch()
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(cli, writer, write)
+    monkeypatch.setattr(train, writer, write)
     done = run("train", "--json", "--epochs", "1", "--out", "x")
     line = "minidl: the results could not be written: No space left on device\n"
     assert (done.code, done.err) == (1, line)
@@ -375,7 +391,7 @@ def test_a_picture_is_not_worth_the_run(
         path.touch()
         raise error
 
-    monkeypatch.setattr(cli, "plot_decision", plot)
+    monkeypatch.setattr(train, "plot_decision", plot)
     done = run("train", "--json", "--epochs", "1", "--out", "x")
     assert done.code == code
     assert done.err == f"minidl: decision.png could not be drawn: {reason}\n"
@@ -394,7 +410,7 @@ def test_too_little_memory(run: Run, monkeypatch: pytest.MonkeyPatch, name: str)
     def train_session(*_: object) -> None:
         raise errors[name]
 
-    monkeypatch.setattr(cli, "train_session", train_session)
+    monkeypatch.setattr(train, "run", train_session)
     done = run("train", "--out", "x")
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("minidl: out of memory, with smaller sizes it needs less: ")
@@ -406,7 +422,7 @@ def test_a_fault_of_its_own_shows_where(run: Run, monkeypatch: pytest.MonkeyPatc
     def train_session(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(cli, "train_session", train_session)
+    monkeypatch.setattr(train, "run", train_session)
     with pytest.raises(RuntimeError, match="a bug"):
         run("train", "--out", "x")
     assert files(".") == []
@@ -416,7 +432,7 @@ def test_text_from_elsewhere_is_printed_as_text(run: Run, monkeypatch: pytest.Mo
     """Neither markup nor emoji, nor what a terminal obeys, nor what turns the writing."""
     hostile = "[torch] :gem: \x1b[31m\x07\x9b\u202e\u2066\udc80\u2028é"
     statuses = [minidl.BackendStatus("x[bold]", False, hostile, "1", "")]
-    monkeypatch.setattr(cli, "available_backends", lambda: statuses)
+    monkeypatch.setattr(backends, "available_backends", lambda: statuses)
     monkeypatch.setenv("COLUMNS", "200")
     shown = run("backends").out
     assert "x[bold]" in shown
@@ -425,7 +441,7 @@ def test_text_from_elsewhere_is_printed_as_text(run: Run, monkeypatch: pytest.Mo
     def get_backend(*_: object) -> None:
         raise minidl.BackendError(hostile)
 
-    monkeypatch.setattr(cli, "get_backend", get_backend)
+    monkeypatch.setattr(train, "get_backend", get_backend)
     shown = run("train").err
     assert shown == "minidl: " r"[torch] :gem: \x1b[31m\x07\x9b\u202e\u2066\udc80 é" "\n"
     shown = run("train", "--\x1b[31m[red]").err
@@ -442,9 +458,9 @@ def test_reproduce_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
         calls += 1
         if calls == 4:
             raise KeyboardInterrupt
-        return experiment.train(*arguments)
+        return experiment.run(*arguments)
 
-    monkeypatch.setattr(cli, "train_session", train_session)
+    monkeypatch.setattr(reproduce, "run", train_session)
     done = run("reproduce", "--json", "--sessions", "5", "--out", "r")
     assert done.code == 130
     assert "interrupted after 1 of 5 sessions" in done.err

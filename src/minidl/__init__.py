@@ -78,8 +78,7 @@ from minidl.optim import (
     schedules,
 )
 from minidl.training import Epoch, History, NonFiniteLossError, fit
-
-__version__ = "0.1.0"
+from minidl.version import __version__
 
 __all__ = [
     "ELU",
@@ -137,6 +136,7 @@ __all__ = [
     "Tanh",
     "XavierNormal",
     "XavierUniform",
+    "__version__",
     "available_backends",
     "backend_of",
     "capture",

@@ -165,7 +165,7 @@ class Session:
         return self.history.metrics["error"][-1]
 
 
-def train(experiment: Experiment, callbacks: Iterable[Callable[[History], object]] = ()) -> Session:
+def run(experiment: Experiment, callbacks: Iterable[Callable[[History], object]] = ()) -> Session:
     """Run an experiment.
 
     The seed gives independent generators, for the points, the parameters, the order of the samples

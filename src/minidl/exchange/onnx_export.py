@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import minidl
 from minidl.backend import dtype_name, to_numpy
 from minidl.exchange.shared import (
     default_input_shape,
@@ -22,6 +21,7 @@ from minidl.exchange.shared import (
 )
 from minidl.exchange.summary import output_shapes
 from minidl.nn.module import Module
+from minidl.version import __version__
 
 OPSET, IR_VERSION = 20, 9
 """The newest that onnxruntime has run since 1.17; 20 is the first with Gelu."""
@@ -81,7 +81,7 @@ def export_onnx(
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="minidl",
-        producer_version=minidl.__version__,
+        producer_version=__version__,
     )
     onnx.checker.check_model(made, full_check=True)
     write_whole(path, made.SerializeToString())

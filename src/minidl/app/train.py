@@ -1,0 +1,188 @@
+"""The command `minidl train`: one training of a network, and its run folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from minidl.app.experiment import MOST, SAMPLES, Experiment, Session, networks, run
+from minidl.app.folder import default_folder, new_folder
+from minidl.app.options import BackendOption, DtypeOption, JsonOption, OutOption
+from minidl.app.plots import plot_decision, plot_history
+from minidl.app.progress import progress
+from minidl.app.runs import end, keep, place, printing, running, usage, write_json
+from minidl.app.terminal import plain, show, table
+from minidl.backend import get_backend
+from minidl.nn.numbers import shortly
+from minidl.training import History
+from minidl.version import __version__
+
+NETWORK, TRAINING = "Network", "Training"
+"""The groups of the options in the help, beside those of every command."""
+
+
+def train(
+    recipe: Annotated[
+        Literal["specified", "report", "best"],
+        typer.Option(
+            help="What to train and how; options change it.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = "specified",
+    hidden: Annotated[
+        str | None,
+        typer.Option(
+            help="The widths of the hidden layers: 25,25,25.",
+            metavar="N,…",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    activations: Annotated[
+        str | None,
+        typer.Option(
+            help="relu or tanh after each hidden layer; one for all.",
+            metavar="NAME,…",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    standard_deviation: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the initial parameters: 0.1; best has Xavier's.",
+            metavar="X",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST,
+            help="How often to go through the data: 250, best 500.",
+            metavar="N",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST,
+            help="The samples in a mini-batch: 100, best 50.",
+            metavar="N",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="SGD 0.001, best (AdamW) 0.01.", metavar="X", rich_help_panel=TRAINING),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Fixes points, parameters and batches.",
+            metavar="N",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 0,
+    backend: BackendOption = None,
+    dtype: DtypeOption = "float32",
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a network to tell the points of a disk, and write a run folder."""
+    with usage():
+        changes: dict[str, Any] = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "standard_deviation": standard_deviation,
+        }
+        if hidden is not None:
+            changes["hidden"] = _widths(hidden)
+        experiment = networks(get_backend(backend, dtype), seed)[recipe]
+        if activations is not None:
+            names = tuple(name.strip() for name in activations.split(","))
+            widths = changes.get("hidden", experiment.hidden)
+            changes["activations"] = names * len(widths) if len(names) == 1 else names
+        given = {name: value for name, value in changes.items() if value is not None}
+        experiment = replace(experiment, **given)
+    path = out or default_folder(experiment.backend.name)
+    steps = math.ceil(SAMPLES / experiment.batch_size)
+    with running(), new_folder(path, numbered=out is None) as folder:
+        with progress(experiment.epochs) as advance:
+            session = run(experiment, [lambda history: advance(_described(history, steps))])
+        history = session.history
+        result = _result(experiment, session)
+        problem = keep(
+            folder,
+            {
+                "config.json": lambda path: write_json(path, {"minidl": __version__} | result),
+                "history.csv": lambda path: write_history(path, history),
+            },
+            {
+                "loss.png": lambda path: plot_history(history, path),
+                "decision.png": lambda path: plot_decision(session, path),
+            },
+        )
+    loss = history.loss
+    with printing(folder):
+        if as_json:
+            show(json.dumps(result | {"loss": loss, "folder": place(folder)}))
+        else:
+            rows = [
+                ["loss", f"{loss[0]:.2f}", f"{loss[-1]:.2f}"],
+                ["train error", *(f"{history.train_metrics['error'][i]:.2%}" for i in (0, -1))],
+                ["test error", *(f"{history.metrics['error'][i]:.2%}" for i in (0, -1))],
+                ["error on fresh points", "", f"{session.fresh_error:.2%}"],
+            ]
+            show(table(["", "first epoch", "last epoch"], rows, title="The disk"))
+            done = (
+                f"{len(loss)} epochs in {history.seconds:.2f} s on {experiment.backend.name} "
+                f"({experiment.backend.device_name}), {dtype}"
+            )
+            show(plain(f"{done}; results in {folder.path}" if folder.kept else done))
+    early = f"interrupted after epoch {len(loss)} of {experiment.epochs}"
+    end(early if session.interrupted else "", problem)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(width) for width in text.split(","))
+    except ValueError:
+        raise ValueError(f"hidden: expected widths such as 25,25,25, got {shortly(text)}") from None
+
+
+def _described(history: History, steps_per_epoch: int) -> str:
+    rate = steps_per_epoch * len(history.loss) / history.seconds
+    return (
+        f"loss {history.loss[-1]:.2f}, train {history.train_metrics['error'][-1]:.1%}, "
+        f"test {history.metrics['error'][-1]:.1%}, {rate:.0f} steps/s"
+    )
+
+
+def _result(experiment: Experiment, session: Session) -> dict[str, Any]:
+    return experiment.settings() | {
+        "train_error": session.train_error,
+        "test_error": session.test_error,
+        "fresh_error": session.fresh_error,
+        "seconds": session.history.seconds,
+        "initial_parameters_sha256": session.initial_parameters_sha256,
+        "interrupted": session.interrupted,
+    }
+
+
+def write_history(path: Path, history: History) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", "loss", "train_error", "test_error"])
+        errors = history.train_metrics["error"], history.metrics["error"]
+        rows = zip(history.loss, *errors, strict=True)
+        writer.writerows((epoch, *row) for epoch, row in enumerate(rows, start=1))
