@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import errno
 import hashlib
@@ -22,12 +23,12 @@ import pytest
 
 import minidl
 
-for extra in ("typer", "rich", "matplotlib"):
+for extra in ("typer", "rich", "matplotlib", "safetensors"):
     pytest.importorskip(extra, reason=f"{extra} of the extra [cli] is not installed")
 
 from minidl.app import backends, experiment, main, reproduce, train  # noqa: E402  (needs the extra)
 
-FILES = ["config.json", "decision.png", "history.csv", "loss.png"]
+FILES = ["config.json", "decision.png", "history.csv", "loss.png", "model.safetensors"]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -100,6 +101,21 @@ def test_train_writes_a_run_folder(run: Run, backend_name: str) -> None:
     assert 550 < float(rows[0]["loss"]) < 700
 
 
+def test_the_model_of_a_run_takes_raw_points(run: Run, backend_name: str) -> None:
+    """It errs on the test points as the run says, whatever backend reads it."""
+    arguments = ("--backend", backend_name, "--epochs", "20", "--seed", "3", "--out", "x")
+    result = json.loads(run("train", "--json", *arguments).out)
+    data_rng = np.random.default_rng(3).spawn(4)[0]
+    for name in (backend_name, "numpy"):
+        minidl.disk(1000, rng=(rng := copy.deepcopy(data_rng)), backend=name)  # to train on
+        points, target = minidl.disk(1000, rng=rng, backend=name)
+        model = minidl.load("x/model.safetensors", name).eval()
+        assert minidl.classification_error(model(points), target) == result["test_error"]
+    shown = run("inspect", "x/model.safetensors")
+    assert (shown.code, shown.err) == (0, "")
+    assert "0     Standardize  (1, 2)" in shown.out
+
+
 def test_train_json(run: Run, backend_name: str) -> None:
     done = run(
         *("train", "--json", "--backend", backend_name, "--dtype", "float64", "--seed", "7"),
@@ -165,14 +181,13 @@ def test_seeds_repeat_and_differ(run: Run) -> None:
 def test_fresh_points_fit_where_training_did(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that can be trained in the memory there is can also be judged in it."""
     sizes = []
-    judge = vars(experiment)["classification_error"]
+    forward = minidl.Standardize.forward
 
-    def judged(output: Any, target: Any) -> float:
-        sizes.append(output.shape[0])
-        error: float = judge(output, target)
-        return error
+    def counted(self: Any, x: Any) -> Any:
+        sizes.append(x.shape[0])
+        return forward(self, x)
 
-    monkeypatch.setattr(experiment, "classification_error", judged)
+    monkeypatch.setattr(minidl.Standardize, "forward", counted)
     experiment.run(experiment.Experiment(epochs=1))
     assert max(sizes) <= experiment.SAMPLES
     assert sum(sizes) >= experiment.FRESH
@@ -396,7 +411,7 @@ def test_a_picture_is_not_worth_the_run(
     assert done.code == code
     assert done.err == f"minidl: decision.png could not be drawn: {reason}\n"
     assert json.loads(done.out)["folder"] == "x"
-    assert files("x") == ["config.json", "history.csv", "loss.png"]
+    assert files("x") == ["config.json", "history.csv", "loss.png", "model.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["MemoryError", "torch's", "JAX's"])
@@ -573,5 +588,8 @@ def test_without_the_extra(
     monkeypatch.setitem(sys.modules, "typer", None)
     with pytest.raises(SystemExit) as exited:
         main()
-    assert exited.value.code == "minidl: typer is not installed: pip install typer rich matplotlib"
+    assert (
+        exited.value.code
+        == "minidl: typer is not installed: pip install typer rich matplotlib safetensors"
+    )
     assert capsys.readouterr().out == ""

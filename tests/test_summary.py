@@ -73,6 +73,7 @@ path      type      output    parameters  operations
         (minidl.LayerNorm(3), (2, 3), 6, 42),
         (minidl.BatchNorm1d(3), (1, 3), 6, 12),
         (minidl.BatchNorm1d(3), (1, 3, 5), 6, 60),
+        (minidl.Standardize(3), (2, 3), 0, 12),
         (minidl.Embedding(7, 3), (2, 5), 21, 0),
         (minidl.Dropout(), (2, 3), 0, 0),
         (minidl.Flatten(), (2, 3, 4), 0, 0),

@@ -19,6 +19,7 @@ from minidl.app.progress import progress
 from minidl.app.runs import end, keep, place, printing, running, usage, write_json
 from minidl.app.terminal import plain, show, table
 from minidl.backend import get_backend
+from minidl.exchange import save
 from minidl.nn.numbers import shortly
 from minidl.training import History
 from minidl.version import __version__
@@ -64,7 +65,7 @@ def train(
         typer.Option(
             min=1,
             max=MOST,
-            help="How often to go through the data: 250, best 500.",
+            help="How often to go through the data: 500, report 250.",
             metavar="N",
             rich_help_panel=TRAINING,
         ),
@@ -118,7 +119,7 @@ def train(
     steps = math.ceil(SAMPLES / experiment.batch_size)
     with running(), new_folder(path, numbered=out is None) as folder:
         with progress(experiment.epochs) as advance:
-            session = run(experiment, [lambda history: advance(_described(history, steps))])
+            session = run(experiment, [lambda so_far: advance(_described(so_far.history, steps))])
         history = session.history
         result = _result(experiment, session)
         problem = keep(
@@ -126,6 +127,7 @@ def train(
             {
                 "config.json": lambda path: write_json(path, {"minidl": __version__} | result),
                 "history.csv": lambda path: write_history(path, history),
+                "model.safetensors": lambda path: save(session.model, path),
             },
             {
                 "loss.png": lambda path: plot_history(history, path),

@@ -44,7 +44,8 @@ def export_onnx(
         model: Made of minidl's own modules, in float32 or float64.
         path: The file, by convention with the ending `.onnx`.
         input_shape: The shape of the input without the batch. By default `(features,)`, if the
-            first module that is not element-wise is `Linear`, `LayerNorm` or `BatchNorm1d`.
+            first module that is not element-wise is `Linear`, `LayerNorm`, `BatchNorm1d` or
+            `Standardize`.
 
     Raises:
         ValueError: naming every module that is not one of minidl's own, and every `BatchNorm1d`
@@ -244,6 +245,11 @@ def _batch_norm(at: _Writing, module: Any, x: str) -> str:
     return at.node("BatchNormalization", x, *arrays, epsilon=float(module.eps))
 
 
+def _standardize(at: _Writing, module: Any, x: str) -> str:
+    centered = at.node("Sub", x, at.array("mean", module.mean.value))
+    return at.node("Mul", centered, at.array("scale", module.scale.value))
+
+
 def _learnt(at: _Writing, module: Any, name: str, default: Any) -> str:
     """A parameter that ONNX wants to have, where the module may have none."""
     parameter = getattr(module, name)
@@ -280,6 +286,7 @@ _WRITERS: dict[str, Writer] = {
     "Flatten": _same("Flatten"),
     "LayerNorm": _layer_norm,
     "BatchNorm1d": _batch_norm,
+    "Standardize": _standardize,
     "Embedding": _embedding,
 }
 """How minidl's own modules are written, by the names of their classes."""
