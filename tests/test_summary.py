@@ -211,7 +211,7 @@ def test_inspect_wrong_usage(run: Run) -> None:
     assert run("relu", "--input-shape", "2,3")[0] == 0
 
 
-def test_inspect_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inspect_failure(run: Run) -> None:
     code, out, err = run("missing")
     assert (code, out) == (1, "")
     assert "No such file" in err
@@ -221,6 +221,3 @@ def test_inspect_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code, out) == (1, "")
     assert err.startswith("minidl: bad: expected a safetensors file whose header has up to ")
     assert err.count("\n") == 1
-    monkeypatch.setitem(sys.modules, "safetensors", None)
-    message = "minidl: safetensors is not installed: pip install safetensors\n"
-    assert run("m") == (1, "", message)

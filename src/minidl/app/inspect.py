@@ -42,7 +42,7 @@ def inspect(
     try:
         contents = read(file)
         model = load(file, "numpy")
-    except (FileFormatError, ModuleNotFoundError, OSError) as error:
+    except (FileFormatError, OSError) as error:
         fail(str(error), code=1)
     try:
         with use_backend("numpy"):  # whatever MINIDL_BACKEND names

@@ -53,6 +53,7 @@ def reproduce(
                 for number in range(sessions):
                     for name, session in _run_all(networks(where, seed + number), advance):
                         trained[name].append(session)
+                    folder.touch()
             except KeyboardInterrupt:
                 if not min(map(len, trained.values())):
                     raise

@@ -119,7 +119,12 @@ def train(
     steps = math.ceil(SAMPLES / experiment.batch_size)
     with running(), new_folder(path, numbered=out is None) as folder:
         with progress(experiment.epochs) as advance:
-            session = run(experiment, [lambda so_far: advance(_described(so_far.history, steps))])
+
+            def after_epoch(session: Session) -> None:
+                advance(_described(session.history, steps))
+                folder.touch()
+
+            session = run(experiment, [after_epoch])
         history = session.history
         result = _result(experiment, session)
         problem = keep(
