@@ -14,6 +14,7 @@ import typer
 from minidl.app.experiment import MOST, SAMPLES, Experiment, Session, networks, run
 from minidl.app.folder import default_folder, new_folder
 from minidl.app.options import BackendOption, DtypeOption, JsonOption, OutOption
+from minidl.app.page import Snapshots, write_report
 from minidl.app.plots import plot_decision, plot_history
 from minidl.app.progress import progress
 from minidl.app.runs import end, keep, place, printing, running, usage, write_json
@@ -116,15 +117,18 @@ def train(
         given = {name: value for name, value in changes.items() if value is not None}
         experiment = replace(experiment, **given)
     path = out or default_folder(experiment.backend.name)
+    snapshots = Snapshots(experiment.epochs)
     steps = math.ceil(SAMPLES / experiment.batch_size)
     with running(), new_folder(path, numbered=out is None) as folder:
         with progress(experiment.epochs) as advance:
 
-            def after_epoch(session: Session) -> None:
-                advance(_described(session.history, steps))
+            def after_epoch(so_far: Session) -> None:
+                advance(_described(so_far.history, steps))
                 folder.touch()
 
-            session = run(experiment, [after_epoch])
+            session = run(experiment, [snapshots, after_epoch])
+        if session.interrupted:
+            snapshots.take(session)
         history = session.history
         result = _result(experiment, session)
         problem = keep(
@@ -137,6 +141,9 @@ def train(
             {
                 "loss.png": lambda path: plot_history(history, path),
                 "decision.png": lambda path: plot_decision(session, path),
+                "report.html": lambda path: write_report(
+                    path, session, snapshots.taken.values(), experiment.settings()
+                ),
             },
         )
     loss = history.loss
