@@ -43,7 +43,7 @@ def main() -> None:
         rng=3,
     )
     error = minidl.classification_error(model(x), target)
-    print(f"loss {history.loss[0]:.2f} to {history.loss[-1]:.2f}, training error {error:.1%}")
+    print(f"loss {history['loss'][0]:.2f} to {history['loss'][-1]:.2f}, training error {error:.1%}")
 
 
 if __name__ == "__main__":

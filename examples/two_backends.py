@@ -29,7 +29,7 @@ def main() -> None:
         history = minidl.fit(
             model, minidl.MSE(), optimizer, (x, target), epochs=25, batch_size=100, rng=rng
         )
-        print(f"{backend}: loss {history.loss[0]:.2f} to {history.loss[-1]:.2f}")
+        print(f"{backend}: loss {history['loss'][0]:.2f} to {history['loss'][-1]:.2f}")
 
 
 if __name__ == "__main__":

@@ -315,8 +315,8 @@ def test_fit_records_epochs(backend: Backend, batch_size: int) -> None:
             )
         )
         models.append(model)
-    assert histories[0].loss == pytest.approx(histories[1].loss, rel=1e-4)
-    losses = [history.validation_loss for history in histories]
+    assert histories[0]["loss"] == pytest.approx(histories[1]["loss"], rel=1e-4)
+    losses = [history["validation_loss"] for history in histories]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
         np.testing.assert_allclose(to_numpy(one.value), to_numpy(other.value), rtol=1e-4, atol=1e-6)

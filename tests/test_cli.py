@@ -28,7 +28,14 @@ for extra in ("typer", "rich", "matplotlib", "safetensors"):
 
 from minidl.app import backends, experiment, main, reproduce, train  # noqa: E402  (needs the extra)
 
-FILES = ["config.json", "decision.png", "history.csv", "loss.png", "model.safetensors"]
+FILES = [
+    "config.json",
+    "decision.png",
+    "history.csv",
+    "loss.png",
+    "model.safetensors",
+    "report.html",
+]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

@@ -599,8 +599,8 @@ def test_fit_with_class_indices(backend: Backend, class_weights: Any) -> None:
         metrics={"error": classification_error},
         rng=0,
     )
-    assert history.metrics["error"][-1] < 0.06
-    assert history.loss[-1] < history.loss[0] / 3
+    assert history["error"][-1] < 0.06
+    assert history["loss"][-1] < history["loss"][0] / 3
 
 
 def test_minibatches_keep_integer_targets(backend: Backend) -> None:

@@ -478,7 +478,7 @@ def test_epochs_of_fit(backend: Backend, rule: Rule, batch_size: int) -> None:
             rng=0,
             capture=how,
         )
-        losses.append(history.loss)
+        losses.append(history["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert losses[0][-1] < losses[0][0]
 

@@ -183,10 +183,10 @@ def test_a_schedule_is_a_callback_of_fit(backend: Backend) -> None:
 def test_a_plateau_watches_the_validation_loss_or_the_loss() -> None:
     one = optimizer()
     plateau = ReduceOnPlateau(one, patience=0)
-    plateau(History(loss=[3.0]))
-    plateau(History(loss=[3.0, 2.0]))
+    plateau(History({"loss": [3.0]}))
+    plateau(History({"loss": [3.0, 2.0]}))
     assert (plateau.best, one.learning_rate) == (2.0, RATE)
-    plateau(History(loss=[3.0, 2.0, 1.0], validation_loss=[2.0]))
+    plateau(History({"loss": [3.0, 2.0, 1.0], "validation_loss": [3.0, 3.0, 2.0]}))
     assert plateau.best == 2.0
     assert one.learning_rate == pytest.approx(RATE / 10)
 
@@ -209,7 +209,7 @@ def test_a_plateau_is_a_callback_of_fit() -> None:
         validation=data,
         callbacks=[plateau],
     )
-    assert plateau.best == history.validation_loss[0]
+    assert plateau.best == history["validation_loss"][0]
     assert one.learning_rate == 1e-6 / 4
 
 
@@ -390,7 +390,7 @@ def test_a_plateau_of_what_should_rise() -> None:
     assert plateau.best == 0.7
     assert one.learning_rate == RATE / 2
     with pytest.raises(ValueError, match="expected mode 'min' for a loss, got 'max'; as the"):
-        plateau(History(loss=[1.0]))
+        plateau(History({"loss": [1.0]}))
     state = json.loads(json.dumps(plateau.state_dict()))
     again = ReduceOnPlateau(one, 0.5, patience=1, mode="max")
     again.load_state_dict(state)

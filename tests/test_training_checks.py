@@ -99,13 +99,21 @@ def untouched(**changed: Any) -> tuple[dict[str, Any], Callable[[], None]]:
         ({"callbacks": "log"}, "each of callbacks to be a function or another callable, got 'l'"),
         ({"callbacks": [print, "log"]}, "each of callbacks to be a function .*, got 'log'"),
         ({"callbacks": [History]}, "each of callbacks .* got the class History; make one"),
-        ({"callbacks": print}, r"callbacks to be a list, got .*; write callbacks=\[callback\]"),
+        ({"callbacks": 3}, "callbacks to be a function, an object with on_epoch_end .*, got 3"),
+        ({"callbacks": History}, "each of callbacks .* got the class History; make one"),
         ({"metrics": classification_error}, "metrics by their names, such as .*, got <function"),
         ({"metrics": "error"}, "metrics by their names, such as .*, got 'error'"),
         ({"metrics": {"e": "error"}}, "metric 'e' to be a function .*, got 'error'"),
         ({"metrics": {"e": History}}, "metric 'e' .* got the class History"),
+        ({"metrics": {"loss": max}}, "metrics with names other than loss, .*, got 'loss'"),
+        ({"metrics": {1: max}}, "metrics with names other than loss, .*, got 1"),
         ({"metrics": {"e": classification_error}}, "validation data for the metrics, got none"),
         ({"train_metrics": True}, "metrics to take of the training data, got none"),
+        ({"train_metrics": "no"}, "train_metrics to be True or False, got 'no'"),
+        (
+            {"metrics": {"e": max, "train_e": max}, "train_metrics": True},
+            "another name for the metric 'train_e', got that of the metric 'e' on the training",
+        ),
         # data
         ({"data": Frame()}, r"data to be a pair of arrays, \(inputs, targets\), got Frame"),
         ({"data": (Frame(), TARGET)}, r"x to be an array, got Frame; .*data frame's to_numpy\(\)"),
@@ -266,8 +274,10 @@ def test_regressions_are_not_judged_as_classes(backend: Backend) -> None:
     history = fit(
         model, MSE("mean"), optimizer, (x, x), epochs=2, batch_size=3, rng=0, validation=(x, x)
     )
-    assert history.metrics == {}
-    assert history.validation_loss[-1] == pytest.approx(float(MSE("mean")(model(x), x)), rel=1e-6)
+    assert list(history) == ["loss", "validation_loss", "seconds"]
+    assert history["validation_loss"][-1] == pytest.approx(
+        float(MSE("mean")(model(x), x)), rel=1e-6
+    )
     with pytest.raises(ValueError, match="at least two classes"):
         fit(
             model,
@@ -305,11 +315,11 @@ def test_the_model_is_judged_in_evaluation_mode_and_keeps_nothing() -> None:
         train_metrics=True,
     )
     assert modes == [False] * 6
-    assert history.metrics == history.train_metrics == {"watch": [0.0, 0.0]}
+    assert history["watch"] == history["train_watch"] == [0.0, 0.0]
     assert all(module.saved is None for module in model.modules())
     assert loss.saved is None
     expected = float(MSE()(model.eval()(data[0]), data[1]))
-    assert history.validation_loss[-1] == pytest.approx(expected, rel=1e-6)
+    assert history["validation_loss"][-1] == pytest.approx(expected, rel=1e-6)
 
 
 # --- training that diverges ---

@@ -78,7 +78,7 @@ from minidl.optim import (
     clip_grad_value,
     schedules,
 )
-from minidl.training import Epoch, History, NonFiniteLossError, fit
+from minidl.training import Epoch, History, NonFiniteLossError, evaluate, fit, predict
 from minidl.version import __version__
 
 __all__ = [
@@ -146,6 +146,7 @@ __all__ = [
     "clip_grad_norm",
     "clip_grad_value",
     "disk",
+    "evaluate",
     "export_onnx",
     "fit",
     "from_torch",
@@ -154,6 +155,7 @@ __all__ = [
     "load",
     "metrics",
     "minibatches",
+    "predict",
     "save",
     "schedules",
     "summary",

@@ -169,11 +169,11 @@ class Session:
 
     @property
     def train_error(self) -> float:
-        return self.history.train_metrics["error"][-1]
+        return self.history["train_error"][-1]
 
     @property
     def test_error(self) -> float:
-        return self.history.metrics["error"][-1]
+        return self.history["error"][-1]
 
 
 def run(experiment: Experiment, callbacks: Iterable[Callable[[Session], object]] = ()) -> Session:
@@ -228,14 +228,9 @@ def run(experiment: Experiment, callbacks: Iterable[Callable[[Session], object]]
                 callbacks=[schedule, after_epoch],
             )
     except KeyboardInterrupt:
-        history = session.history
-        if not history.loss:
+        if not session.history.epochs:
             raise
         session.interrupted = True
-        whole = len(history.loss)  # what fit appends last
-        others = (history.validation_loss, *history.metrics.values())
-        for column in (*others, *history.train_metrics.values()):
-            del column[whole:]
     points, target = disk(FRESH, rng=fresh_rng, backend=experiment.backend)
     session.fresh_error = classification_error(session.outputs(points), to_numpy(target))
     return session
@@ -305,6 +300,6 @@ def summarise(sessions: Iterable[Session]) -> dict[str, Any]:
         "train_error": spread([session.train_error for session in sessions]),
         "test_error": spread([session.test_error for session in sessions]),
         "fresh_error": spread([session.fresh_error for session in sessions]),
-        "first_loss": float(np.mean([h.loss[0] for h in histories])),
-        "last_loss": float(np.mean([h.loss[-1] for h in histories])),
+        "first_loss": float(np.mean([h["loss"][0] for h in histories])),
+        "last_loss": float(np.mean([h["loss"][-1] for h in histories])),
     }

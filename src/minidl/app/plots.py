@@ -27,12 +27,12 @@ def plot_history(history: History, path: Path) -> None:
     """The loss, and the training and test error, by epoch."""
     figure = _figure(7, 6)
     losses, errors = figure.subplots(2, sharex=True)
-    epochs = np.arange(1, len(history.loss) + 1)
-    losses.plot(epochs, history.loss, color="tab:blue")
+    epochs = np.arange(1, history.epochs + 1)
+    losses.plot(epochs, history["loss"], color="tab:blue")
     losses.set(ylabel="loss summed over the epoch", ylim=(0, None))
     for values, label, color in (
-        (history.train_metrics["error"], "training", "tab:blue"),
-        (history.metrics["error"], "test", "tab:orange"),
+        (history["train_error"], "training", "tab:blue"),
+        (history["error"], "test", "tab:orange"),
     ):
         errors.plot(epochs, 100 * np.array(values), label=label, color=color)
     errors.set(xlabel="epoch", ylabel="misclassified points (%)", ylim=(0, None))
@@ -72,7 +72,7 @@ def plot_losses(histories: Mapping[str, Sequence[History]], path: Path) -> None:
     figure = _figure(5.5 * len(histories), 4.5)
     panels = np.atleast_1d(figure.subplots(1, len(histories)))
     for axes, (name, sessions) in zip(panels, histories.items(), strict=True):
-        losses = np.array([history.loss for history in sessions])
+        losses = np.array([history["loss"] for history in sessions])
         epochs = np.arange(1, losses.shape[1] + 1)
         axes.plot(epochs, losses.T, color="tab:blue", alpha=0.2, linewidth=0.8)
         axes.plot(epochs, losses.mean(axis=0), color="tab:blue", label=f"mean of {len(losses)}")

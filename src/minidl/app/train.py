@@ -146,20 +146,20 @@ def train(
                 ),
             },
         )
-    loss = history.loss
+    loss, seconds = history["loss"], history["seconds"][-1]
     with printing(folder):
         if as_json:
             show(json.dumps(result | {"loss": loss, "folder": place(folder)}))
         else:
             rows = [
                 ["loss", f"{loss[0]:.2f}", f"{loss[-1]:.2f}"],
-                ["train error", *(f"{history.train_metrics['error'][i]:.2%}" for i in (0, -1))],
-                ["test error", *(f"{history.metrics['error'][i]:.2%}" for i in (0, -1))],
+                ["train error", *(f"{history['train_error'][i]:.2%}" for i in (0, -1))],
+                ["test error", *(f"{history['error'][i]:.2%}" for i in (0, -1))],
                 ["error on fresh points", "", f"{session.fresh_error:.2%}"],
             ]
             show(table(["", "first epoch", "last epoch"], rows, title="The disk"))
             done = (
-                f"{len(loss)} epochs in {history.seconds:.2f} s on {experiment.backend.name} "
+                f"{len(loss)} epochs in {seconds:.2f} s on {experiment.backend.name} "
                 f"({experiment.backend.device_name}), {dtype}"
             )
             show(plain(f"{done}; results in {folder.path}" if folder.kept else done))
@@ -175,10 +175,10 @@ def _widths(text: str) -> tuple[int, ...]:
 
 
 def _described(history: History, steps_per_epoch: int) -> str:
-    rate = steps_per_epoch * len(history.loss) / history.seconds
+    rate = steps_per_epoch * history.epochs / history["seconds"][-1]
     return (
-        f"loss {history.loss[-1]:.2f}, train {history.train_metrics['error'][-1]:.1%}, "
-        f"test {history.metrics['error'][-1]:.1%}, {rate:.0f} steps/s"
+        f"loss {history['loss'][-1]:.2f}, train {history['train_error'][-1]:.1%}, "
+        f"test {history['error'][-1]:.1%}, {rate:.0f} steps/s"
     )
 
 
@@ -187,7 +187,7 @@ def _result(experiment: Experiment, session: Session) -> dict[str, Any]:
         "train_error": session.train_error,
         "test_error": session.test_error,
         "fresh_error": session.fresh_error,
-        "seconds": session.history.seconds,
+        "seconds": session.history["seconds"][-1],
         "initial_parameters_sha256": session.initial_parameters_sha256,
         "interrupted": session.interrupted,
     }
@@ -197,6 +197,6 @@ def write_history(path: Path, history: History) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["epoch", "loss", "train_error", "test_error"])
-        errors = history.train_metrics["error"], history.metrics["error"]
-        rows = zip(history.loss, *errors, strict=True)
+        errors = history["train_error"], history["error"]
+        rows = zip(history["loss"], *errors, strict=True)
         writer.writerows((epoch, *row) for epoch, row in enumerate(rows, start=1))

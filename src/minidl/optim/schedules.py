@@ -21,7 +21,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.optim.base import Optimizer
@@ -169,20 +169,13 @@ class Schedule:
         return type(self).__name__
 
 
-class _Losses(Protocol):
-    """What `ReduceOnPlateau` reads of a `minidl.History`."""
-
-    loss: list[float]
-    validation_loss: list[float]
-
-
 class ReduceOnPlateau:
     """Multiplies the learning rate by a factor when a value, such as a loss, stops falling.
 
         minidl.fit(…, callbacks=[minidl.ReduceOnPlateau(optimizer)])
 
     watches the validation loss, or without validation data the loss. To watch something else,
-    pass `lambda history: plateau.step(history.metrics["error"][-1])` or its like.
+    pass `lambda history: plateau.step(history["error"][-1])` or its like.
 
     A value is better if it is less than the best so far by the fraction `threshold` of its size:
     value < best - threshold · |best|. PyTorch's ReduceLROnPlateau has (1 - threshold) · best, which
@@ -255,14 +248,14 @@ class ReduceOnPlateau:
         if rate - reduced > 1e-8:  # PyTorch's, too
             self.optimizer.learning_rate = reduced
 
-    def __call__(self, history: _Losses) -> None:
+    def __call__(self, history: Mapping[str, list[float]]) -> None:
         """`step` with the loss, as a callback of `fit`."""
         if self.mode == "max":
             raise ValueError(
                 f"{self}: expected mode 'min' for a loss, got 'max'; as the callback pass "
-                "lambda history: plateau.step(history.metrics[name][-1])"
+                "lambda history: plateau.step(history[name][-1])"
             )
-        self.step((history.validation_loss or history.loss)[-1])
+        self.step(history.get("validation_loss", history["loss"])[-1])
 
     def state_dict(self) -> dict[str, Any]:
         """What it needs to go on later, of JSON's types; the optimizer keeps the learning rate."""

@@ -2,7 +2,8 @@
 
 from minidl.training.divergence import NonFiniteLossError
 from minidl.training.epoch import Epoch
+from minidl.training.evaluation import evaluate, predict
 from minidl.training.history import History
 from minidl.training.loop import fit
 
-__all__ = ["Epoch", "History", "NonFiniteLossError", "fit"]
+__all__ = ["Epoch", "History", "NonFiniteLossError", "evaluate", "fit", "predict"]

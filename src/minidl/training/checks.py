@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from minidl.backend import Array
@@ -10,14 +10,16 @@ from minidl.data import check_data
 from minidl.metrics import Metric
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
-from minidl.nn.numbers import shortly
-from minidl.optim import Optimizer, ReduceOnPlateau, Schedule
+from minidl.nn.numbers import check_flag, shortly
+from minidl.optim import Optimizer
 from minidl.optim.checks import check_callable, check_instance
-from minidl.training.history import History
 
 Data: TypeAlias = tuple[Array, Array]
 
 CAPTURES = ("auto", "off", "compile")
+
+TAKEN = ("loss", "validation_loss", "seconds")
+"""The columns of a history that are no metrics."""
 
 
 def check_training(
@@ -56,18 +58,30 @@ def check_pair(owner: str, argument: str, data: Data) -> Data:
     return x, target
 
 
-def checked_metrics(
-    metrics: Mapping[str, Metric] | None, train_metrics: bool, validation: Data | None
-) -> Mapping[str, Metric]:
+def checked_metrics(owner: str, metrics: Mapping[str, Metric] | None) -> Mapping[str, Metric]:
+    """The metrics by their names; raise unless each is a function with a name of its own."""
     if metrics is None:
         metrics = {}
     if not isinstance(metrics, Mapping):
         raise TypeError(
-            "fit: expected metrics by their names, such as "
+            f"{owner}: expected metrics by their names, such as "
             f'{{"error": minidl.classification_error}}, got {shortly(metrics)}'
         )
     for name, metric in metrics.items():
-        check_callable("fit", f"metric {name!r}", metric)
+        if not isinstance(name, str) or name in TAKEN:
+            raise ValueError(
+                f"{owner}: expected metrics with names other than {', '.join(TAKEN)}, "
+                f"got {shortly(name)}"
+            )
+        check_callable(owner, f"metric {name!r}", metric)
+    return metrics
+
+
+def check_what_is_judged(
+    metrics: Mapping[str, Metric], train_metrics: bool, validation: Data | None
+) -> None:
+    """Raise unless there is something to take the metrics of, and a column for each."""
+    check_flag("fit", "train_metrics", train_metrics)
     if metrics and validation is None and not train_metrics:
         raise ValueError(
             "fit: expected validation data for the metrics, got none; train_metrics=True takes "
@@ -75,23 +89,9 @@ def checked_metrics(
         )
     if train_metrics and not metrics:
         raise ValueError("fit: expected metrics to take of the training data, got none")
-    return metrics
-
-
-def checked_callbacks(
-    callbacks: Iterable[Callable[[History], object]], optimizer: Optimizer
-) -> tuple[Callable[[History], object], ...]:
-    if not isinstance(callbacks, Iterable):
-        raise TypeError(
-            f"fit: expected callbacks to be a list, got {type(callbacks).__name__}; "
-            "write callbacks=[callback]"
-        )
-    callbacks = tuple(callbacks)
-    for callback in callbacks:
-        check_callable("fit", "each of callbacks", callback)
-        if isinstance(callback, Schedule | ReduceOnPlateau) and callback.optimizer is not optimizer:
+    for name in metrics if train_metrics else ():
+        if f"train_{name}" in metrics:
             raise ValueError(
-                f"fit: expected a {callback} of the optimizer that trains, got one of another; "
-                "make it from the same optimizer"
+                f"fit: expected another name for the metric 'train_{name}', got that of the metric "
+                f"{name!r} on the training data"
             )
-    return callbacks

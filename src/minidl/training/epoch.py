@@ -35,8 +35,9 @@ class Epoch:
         epoch = Epoch(model, loss, optimizer, (x, target), batch_size=100)
         total = epoch(np.random.default_rng(0).permutation(x.shape[0]))
 
-    A call goes through the samples in the given order, a batch at a time, and returns the batches'
-    losses, summed, as an array of no dimensions on the device. Nothing is read back.
+    A call goes through the samples in the given order, a batch at a time, and returns the loss as
+    an array of no dimensions on the device: the sum of the batches' losses, or for a loss with the
+    reduction "mean" their mean, in which a batch counts by its size. Nothing is read back.
 
     For each thousand batches the order is copied to the device once, and recorded on a GPU or on
     JAX, they are one launch. The data are read at each call and not copied; recorded, they must
@@ -94,7 +95,8 @@ class Epoch:
                 step = _recorded_or_eager(step, state, data)
         # No method, with which the recording would hold this object that holds it: it would live
         # on, with its memory on a GPU, until a collection of garbage.
-        batches = functools.partial(_train_on_batches, step, state, batch_size)
+        per_sample = 1 / self._samples if loss.reduction == "mean" else None
+        batches = functools.partial(_train_on_batches, step, state, batch_size, per_sample)
         self._train: Callable[[Array], Array] = (
             record(batches, state, constants=data)
             if whole
@@ -151,11 +153,13 @@ def _train_on_batches(
     step: Callable[[Array, Array, Array], Array],
     state: tuple[Module, Optimizer],
     batch_size: int,
+    per_sample: float | None,
     order: Array,
     x: Array,
     target: Array,
 ) -> Array:
-    """Take a step on each batch of the samples that are named, and return the sum of the losses."""
+    """Take a step on each batch of the samples that are named, and return the sum of the losses,
+    each times the batch's size and `per_sample` where that is a number."""
     if isinstance(order, np.ndarray):  # not recorded: a recording has made it its own
         order = backend_of(x).asarray(order)
     full, rest = divmod(order.shape[0], batch_size)
@@ -163,7 +167,11 @@ def _train_on_batches(
     if full:
         rows = namespace(order).reshape(order[: full * batch_size], (full, batch_size))
         total = sum_over_rows(lambda row: step(row, x, target), state, rows)
+        if per_sample is not None:
+            total = total * (batch_size * per_sample)
     if rest:
         last = step(order[full * batch_size :], x, target)
+        if per_sample is not None:
+            last = last * (rest * per_sample)
         total = last if total is None else total + last
     return total

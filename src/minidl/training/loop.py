@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from minidl.backend import Array, to_numpy
+from minidl.backend import to_numpy
 from minidl.metrics import Metric
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
-from minidl.nn.numbers import check_count, shortly
+from minidl.nn.numbers import check_count
 from minidl.optim import Optimizer
 from minidl.training.checks import (
     Data,
     check_pair,
     check_training,
-    checked_callbacks,
+    check_what_is_judged,
     checked_metrics,
 )
 from minidl.training.divergence import diverged, is_finite
 from minidl.training.epoch import Epoch
+from minidl.training.evaluation import judged, modes_kept
 from minidl.training.history import History
+from minidl.training.hooks import Callback, checked_callbacks, end_epoch, running
 
 
 def fit(
@@ -38,7 +40,7 @@ def fit(
     metrics: Mapping[str, Metric] | None = None,
     train_metrics: bool = False,
     rng: np.random.Generator | int | None = None,
-    callbacks: Iterable[Callable[[History], object]] = (),
+    callbacks: Callback | Iterable[Callback] = (),
     capture: str = "auto",
 ) -> History:
     """Train a model.
@@ -46,8 +48,13 @@ def fit(
     Within an epoch nothing is read back from the device; the losses are summed there. What judges
     the model is tried once before the first update, so that a mistake in it costs no training.
 
+    The losses in the history are sums over the samples, or for a loss with the reduction `"mean"`
+    means, in which each batch counts by its size. The training loss is that of each batch before
+    its update; validation data and metrics are looked at after the epoch, in evaluation mode.
+
     Args:
-        model: The model; left in evaluation mode where it was judged.
+        model: The model. At the end each module is in the mode in which it came; callbacks see it
+            in training mode.
         loss: The loss.
         optimizer: The optimizer, made from parameters of the model, all or some.
         data: Inputs and targets, both with the samples along the first axis.
@@ -55,17 +62,21 @@ def fit(
         batch_size: The number of samples in a batch, at least 1; the last batch of an epoch may
             be smaller.
         validation: Inputs and targets that are not trained on. With them, their loss is taken
-            after each epoch, as that of one batch in evaluation mode.
-        metrics: What else is taken of the validation data, by name: functions of an output and
-            its target that return a number, such as `{"error": minidl.classification_error}`.
+            after each epoch, as by `evaluate`, in batches of the same size.
+        metrics: What else is taken of the validation data, by name: functions of the output and
+            the target of all of them that return a number, such as
+            `{"error": minidl.classification_error}`. For them the outputs of all batches are kept.
         train_metrics: Whether the metrics are taken of the training data, too.
         rng: A generator or a seed for the order of the samples; by default a fresh seed.
-        callbacks: Called after each epoch with the history so far. The history is the one that
-            `fit` returns, so a callback that keeps it has it also if training is interrupted.
+        callbacks: One or several, of `minidl.callbacks` or your own: functions that are called
+            with the history after each epoch, or objects with any of `on_fit_start(model,
+            optimizer)`, `on_epoch_end(history)` and `on_fit_end(history)`. One that returns True
+            after an epoch ends the training. The history is the one that `fit` returns, so a
+            callback that keeps it has it also if training is interrupted.
         capture: How epochs are recorded: `"auto"`, `"off"` or `"compile"`, as for `Epoch`.
 
     Returns:
-        The history, an entry an epoch.
+        The history, with an entry an epoch in each column.
 
     Raises:
         TypeError: for an argument of another kind.
@@ -76,74 +87,49 @@ def fit(
         NonFiniteLossError: if the loss of an epoch is not finite, or a parameter or a buffer after
             the last one. The error names the epoch.
     """
-    x, target = data = check_training("fit", model, loss, optimizer, data, capture)
+    data = check_training("fit", model, loss, optimizer, data, capture)
     epochs = check_count("fit", "epochs", epochs)
-    check_count("fit", "batch_size", batch_size)
+    batch_size = check_count("fit", "batch_size", batch_size)
     if validation is not None:
         validation = check_pair("fit", "validation", validation)
-    metrics = checked_metrics(metrics, train_metrics, validation)
+    metrics = checked_metrics("fit", metrics)
+    check_what_is_judged(metrics, train_metrics, validation)
     callbacks = checked_callbacks(callbacks, optimizer)
     rng = np.random.default_rng(rng)
     train_epoch = Epoch(model, loss, optimizer, data, batch_size, capture=capture)
-    history = History()
+    history = History(planned=epochs)
 
-    def evaluate() -> list[tuple[list[float], float]]:
-        """The columns of the history, each with its next entry."""
-        entries: list[tuple[list[float], float]] = []
-        if validation is None and not train_metrics:
-            return entries
-        model.eval()
+    def judge() -> dict[str, float]:
+        """The columns of the history that judge the model, each with its next entry."""
+        entries = {}
         if validation is not None:
-            output = model(validation[0])
-            entries.append((history.validation_loss, _loss_of(loss, output, validation[1])))
-            entries += _judge(metrics, output, validation[1], history.metrics)
+            found = judged("fit", model, loss, validation, batch_size, metrics)
+            entries = {"validation_loss": found.pop("loss"), **found}
         if train_metrics:
-            entries += _judge(metrics, model(x), target, history.train_metrics)
-        model._forget()  # no backward will come
+            found = judged("fit", model, None, data, batch_size, metrics)
+            entries |= {f"train_{name}": value for name, value in found.items()}
         return entries
 
     start = time.perf_counter()
     with np.errstate(over="ignore", invalid="ignore"):  # the check of the loss says it better
         try:
-            evaluate()
+            judge()
         except Exception as error:
             error.add_note("(fit judged the model before the first update, and so it went)")
             raise
-        for epoch in range(1, epochs + 1):
-            model.train()
-            total = float(to_numpy(train_epoch(rng.permutation(x.shape[0]))))
-            if not math.isfinite(total):
-                raise diverged(f"a finite loss, got {total} in epoch {epoch}", data, optimizer)
-            if epoch == epochs and not is_finite(model):  # no later loss would show it
+        with modes_kept(model), running(callbacks, model, optimizer, history):
+            for epoch in range(1, epochs + 1):
+                model.train()
+                total = float(to_numpy(train_epoch(rng.permutation(data[0].shape[0]))))
+                if not math.isfinite(total):
+                    raise diverged(f"a finite loss, got {total} in epoch {epoch}", data, optimizer)
+                entries = {"loss": total, **judge()}
+                history.append(entries | {"seconds": time.perf_counter() - start})
+                if end_epoch(callbacks, history):
+                    break
+            if not is_finite(model):  # no later loss would show it
                 expected = "finite parameters and buffers"
-                raise diverged(f"{expected}, got others after epoch {epoch}", data, optimizer)
-            for column, value in evaluate():
-                column.append(value)
-            history.loss.append(total)
-            history.seconds = time.perf_counter() - start
-            for callback in callbacks:
-                callback(history)
+                raise diverged(
+                    f"{expected}, got others after epoch {history.epochs}", data, optimizer
+                )
     return history
-
-
-def _loss_of(loss: Loss, output: Array, target: Array) -> float:
-    value = float(to_numpy(loss(output, target)))
-    loss.saved = None
-    return value
-
-
-def _judge(
-    metrics: Mapping[str, Metric], output: Array, target: Array, columns: dict[str, list[float]]
-) -> list[tuple[list[float], float]]:
-    """For each metric its column, made where there is none, and its value."""
-    entries = []
-    for name, metric in metrics.items():
-        value = metric(output, target)
-        try:
-            number = float(value)
-        except (TypeError, ValueError, RuntimeError):
-            raise TypeError(
-                f"fit: expected metric {name!r} to return a number, got {shortly(value)}"
-            ) from None
-        entries.append((columns.setdefault(name, []), number))
-    return entries

@@ -35,8 +35,8 @@ def write_report(
         settings: What was trained, and how.
     """
     history = session.history
-    epochs = len(history.loss)
-    error = {"training": history.train_metrics["error"], "test": history.metrics["error"]}
+    epochs = history.epochs
+    error = {"training": history["train_error"], "test": history["error"]}
     percent = {name: [100 * value for value in values] for name, values in error.items()}
     points = _drawn(to_numpy(session.test_points))
     inside = to_numpy(session.test_target).argmax(axis=1) == 1
@@ -58,7 +58,7 @@ def write_report(
         "inside": _dots(points[inside]),
         "outside": _dots(points[~inside]),
         "circle": _circle(),
-        "loss": chart("The loss by epoch", "", {"loss": history.loss}),
+        "loss": chart("The loss by epoch", "", {"loss": history["loss"]}),
         "error": chart("The error by epoch", "%", percent),
         "settings": _table(settings),
         "minidl": __version__,
@@ -69,9 +69,9 @@ def write_report(
 
 
 def _result(session: Session, settings: Mapping[str, Any]) -> str:
-    epochs = len(session.history.loss)
+    epochs = session.history.epochs
     early = f" of {settings['epochs']}, where it was interrupted," if session.interrupted else ""
-    seconds = session.history.seconds
+    seconds = session.history["seconds"][-1]
     return (
         f"After {epochs} epochs{early} and {seconds:.1f} s the network misclassifies "
         f"<strong>{session.fresh_error:.2%}</strong> of {FRESH:,} fresh points."
@@ -82,9 +82,9 @@ def _figures(session: Session) -> str:
     """The first and the last epoch in numbers."""
     history = session.history
     rows = {
-        "loss": [f"{history.loss[i]:.2f}" for i in (0, -1)],
-        "training error": [f"{history.train_metrics['error'][i]:.2%}" for i in (0, -1)],
-        "test error": [f"{history.metrics['error'][i]:.2%}" for i in (0, -1)],
+        "loss": [f"{history['loss'][i]:.2f}" for i in (0, -1)],
+        "training error": [f"{history['train_error'][i]:.2%}" for i in (0, -1)],
+        "test error": [f"{history['error'][i]:.2%}" for i in (0, -1)],
     }
     return "".join(
         f"<tr><th scope=row>{name}</th><td>{first}</td><td>{last}</td></tr>"

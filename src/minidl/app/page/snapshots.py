@@ -48,7 +48,7 @@ class Snapshots:
         self._due = set(np.rint(1 + (epochs - 1) * np.linspace(0, 1, MOST) ** 2).astype(int))
 
     def __call__(self, session: Session) -> None:
-        if len(session.history.loss) in self._due:
+        if session.history.epochs in self._due:
             self.take(session)
 
     def take(self, session: Session) -> None:
@@ -61,10 +61,10 @@ class Snapshots:
         scores = np.rint(np.where(clear > 0, np.maximum(clear, 1), np.minimum(clear, -1)))
         inside = to_numpy(session.test_target).argmax(axis=1) == 1
         wrong = np.flatnonzero(session.classify(session.test_points) != inside)
-        epoch = len(session.history.loss)
+        epoch = session.history.epochs
         self.taken[epoch] = Snapshot(
             epoch,
-            session.history.loss[-1],
+            session.history["loss"][-1],
             scores.astype(np.int8).reshape(SIDE, SIDE),
             wrong.tolist(),
         )
