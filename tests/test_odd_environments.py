@@ -301,6 +301,8 @@ POINTS = {
     "the making of the folder": ("os.mkdir", "/.", False),
     "the writing of the results": ("open", "config.json", True),
     "the writing of the history": ("open", "history.csv", True),
+    "the writing of the model": ("os.rename", "model.safetensors", True),
+    "the page": ("open", "report.html", True),
     "the import of matplotlib": ("import", "matplotlib.figure", True),
     "the first picture": ("open", "loss.png", True),
     "the second picture": ("open", "decision.png", True),

@@ -101,21 +101,15 @@ def train(
 ) -> None:
     """Train a network to tell the points of a disk, and write a run folder."""
     with usage():
-        changes: dict[str, Any] = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "standard_deviation": standard_deviation,
-        }
-        if hidden is not None:
-            changes["hidden"] = _widths(hidden)
-        experiment = networks(get_backend(backend, dtype), seed)[recipe]
-        if activations is not None:
-            names = tuple(name.strip() for name in activations.split(","))
-            widths = changes.get("hidden", experiment.hidden)
-            changes["activations"] = names * len(widths) if len(names) == 1 else names
-        given = {name: value for name, value in changes.items() if value is not None}
-        experiment = replace(experiment, **given)
+        experiment = _changed(
+            networks(get_backend(backend, dtype), seed)[recipe],
+            hidden,
+            activations,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            standard_deviation=standard_deviation,
+        )
     path = out or default_folder(experiment.backend.name)
     snapshots = Snapshots(experiment.epochs)
     steps = math.ceil(SAMPLES / experiment.batch_size)
@@ -139,32 +133,39 @@ def train(
                 "model.safetensors": lambda path: save(session.model, path),
             },
             {
-                "loss.png": lambda path: plot_history(history, path),
-                "decision.png": lambda path: plot_decision(session, path),
                 "report.html": lambda path: write_report(
                     path, session, snapshots.taken.values(), experiment.settings()
                 ),
+                "loss.png": lambda path: plot_history(history, path),
+                "decision.png": lambda path: plot_decision(session, path),
             },
         )
-    loss, seconds = history["loss"], history["seconds"][-1]
     with printing(folder):
         if as_json:
-            show(json.dumps(result | {"loss": loss, "folder": place(folder)}))
+            show(json.dumps(result | {"loss": history["loss"], "folder": place(folder)}))
         else:
-            rows = [
-                ["loss", f"{loss[0]:.2f}", f"{loss[-1]:.2f}"],
-                ["train error", *(f"{history['train_error'][i]:.2%}" for i in (0, -1))],
-                ["test error", *(f"{history['error'][i]:.2%}" for i in (0, -1))],
-                ["error on fresh points", "", f"{session.fresh_error:.2%}"],
-            ]
-            show(table(["", "first epoch", "last epoch"], rows, title="The disk"))
+            show(_table(session))
             done = (
-                f"{len(loss)} epochs in {seconds:.2f} s on {experiment.backend.name} "
-                f"({experiment.backend.device_name}), {dtype}"
+                f"{history.epochs} epochs in {history['seconds'][-1]:.2f} s on "
+                f"{experiment.backend.name} ({experiment.backend.device_name}), {dtype}"
             )
             show(plain(f"{done}; results in {folder.path}" if folder.kept else done))
-    early = f"interrupted after epoch {len(loss)} of {experiment.epochs}"
+    early = f"interrupted after epoch {history.epochs} of {experiment.epochs}"
     end(early if session.interrupted else "", problem)
+
+
+def _changed(
+    experiment: Experiment, hidden: str | None, activations: str | None, **numbers: float | None
+) -> Experiment:
+    """A recipe with what the options change; None changes nothing."""
+    changes: dict[str, Any] = {name: n for name, n in numbers.items() if n is not None}
+    if hidden is not None:
+        changes["hidden"] = _widths(hidden)
+    if activations is not None:
+        names = tuple(name.strip() for name in activations.split(","))
+        widths = changes.get("hidden", experiment.hidden)
+        changes["activations"] = names * len(widths) if len(names) == 1 else names
+    return replace(experiment, **changes)
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -182,6 +183,22 @@ def _described(history: History, steps_per_epoch: int) -> str:
     )
 
 
+def _table(session: Session) -> str:
+    loss, train_error, test_error = _columns(session.history)
+    rows = [
+        ["loss", f"{loss[0]:.2f}", f"{loss[-1]:.2f}"],
+        ["train error", f"{train_error[0]:.2%}", f"{train_error[-1]:.2%}"],
+        ["test error", f"{test_error[0]:.2%}", f"{test_error[-1]:.2%}"],
+        ["error on fresh points", "", f"{session.fresh_error:.2%}"],
+    ]
+    return table(["", "first epoch", "last epoch"], rows, title="The disk")
+
+
+def _columns(history: History) -> tuple[list[float], list[float], list[float]]:
+    """Loss, training error and test error by epoch."""
+    return history["loss"], history["train_error"], history["error"]
+
+
 def _result(experiment: Experiment, session: Session) -> dict[str, Any]:
     return experiment.settings() | {
         "train_error": session.train_error,
@@ -197,6 +214,5 @@ def write_history(path: Path, history: History) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["epoch", "loss", "train_error", "test_error"])
-        errors = history["train_error"], history["error"]
-        rows = zip(history["loss"], *errors, strict=True)
+        rows = zip(*_columns(history), strict=True)
         writer.writerows((epoch, *row) for epoch, row in enumerate(rows, start=1))
