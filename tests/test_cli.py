@@ -510,7 +510,8 @@ def test_train_interrupted(
             raise KeyboardInterrupt
         return minidl.to_numpy(x)
 
-    monkeypatch.setattr("minidl.training.loop.to_numpy", interrupted)
+    for file in ("loop", "evaluation"):
+        monkeypatch.setattr(f"minidl.training.{file}.to_numpy", interrupted)
     done = run("train", "--json", "--epochs", "9", "--out", "x")
     assert done.code == 130
     if epochs == 0:

@@ -637,7 +637,7 @@ def test_a_loss_of_ones_own_needs_no_weights(backend: Backend) -> None:
     assert_close(loss(output, target), to_numpy(mse(output, target)), backend)
     assert gradcheck(loss, output, target) < 1e-7
     model, optimizer, data = model_and_data(backend, with_indices=False)
-    assert fit(model, loss, optimizer, data, epochs=1, batch_size=20, rng=0).loss[0] > 0
+    assert fit(model, loss, optimizer, data, epochs=1, batch_size=20, rng=0)["loss"][0] > 0
 
 
 # --- Errors -----------------------------------------------------------------------------------

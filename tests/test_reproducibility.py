@@ -86,7 +86,7 @@ def curve(backend: Backend) -> list[float]:
     model = network(backend, rng=1)
     optimizer = SGD(model.parameters(), 0.001)
     data = (Standardizer.fit(points)(points), target)
-    return fit(model, MSE(), optimizer, data, epochs=50, batch_size=100, rng=2).loss
+    return fit(model, MSE(), optimizer, data, epochs=50, batch_size=100, rng=2)["loss"]
 
 
 @pytest.fixture(scope="module")

@@ -206,7 +206,7 @@ def test_an_epoch_reads_back_one_number(backend: Backend, monkeypatch: pytest.Mo
         reads.append(x)
         return to_numpy(x)
 
-    for file in ("loop", "divergence"):
+    for file in ("loop", "evaluation", "divergence"):
         monkeypatch.setattr(f"minidl.training.{file}.to_numpy", counted)
     model = network(backend, hidden=3)
     optimizer = SGD(model.parameters(), 0.01)

@@ -78,7 +78,15 @@ from minidl.optim import (
     clip_grad_value,
     schedules,
 )
-from minidl.training import Epoch, History, NonFiniteLossError, evaluate, fit, predict
+from minidl.training import (
+    Epoch,
+    History,
+    NonFiniteLossError,
+    callbacks,
+    evaluate,
+    fit,
+    predict,
+)
 from minidl.version import __version__
 
 __all__ = [
@@ -141,6 +149,7 @@ __all__ = [
     "__version__",
     "available_backends",
     "backend_of",
+    "callbacks",
     "capture",
     "classification_error",
     "clip_grad_norm",

@@ -113,20 +113,25 @@ def judged(
 def evaluating(model: Module) -> Iterator[None]:
     """A block with the model in evaluation mode. After it no module keeps what `forward` saved, as
     no backward will come."""
-    with modes_kept(model):
-        model.eval()
-        yield
-    model._forget()
+    with modes_kept(model) as modules:
+        for module in modules:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module in modules:
+                module.saved = None
 
 
 @contextmanager
-def modes_kept(model: Module) -> Iterator[None]:
+def modes_kept(model: Module) -> Iterator[list[Module]]:
     """A block after which each module is in the mode in which it was before, training or not."""
-    modes = [(module, module.training) for module in model.modules()]
+    modules = model.modules()  # once, as a walk through a model takes as long as a small step
+    modes = [module.training for module in modules]
     try:
-        yield
+        yield modules
     finally:
-        for module, mode in modes:
+        for module, mode in zip(modules, modes, strict=True):
             module.training = mode
 
 
@@ -135,7 +140,7 @@ def _in_order(batch_size: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
     samples = arrays[0].shape[0]
     for start in range(0, samples, batch_size):
         rows = slice(start, min(start + batch_size, samples))
-        yield tuple(array[rows, ...] for array in arrays)
+        yield tuple([array[rows, ...] for array in arrays])
 
 
 def _joined(outputs: list[Array]) -> Array:

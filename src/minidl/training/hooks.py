@@ -8,6 +8,10 @@ A callback is a function of the history, called after each epoch, or an object w
 
 A function or an `on_epoch_end` that returns True, and nothing that only counts as true, ends the
 training with that epoch.
+
+What has something to remember when a training is resumed has `state_dict()`, of JSON's values,
+NumPy arrays, and lists and dicts of them, and `load_state_dict(state)`, which is called after
+`on_fit_start`.
 """
 
 from __future__ import annotations

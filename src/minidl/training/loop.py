@@ -117,9 +117,10 @@ def fit(
         except Exception as error:
             error.add_note("(fit judged the model before the first update, and so it went)")
             raise
-        with modes_kept(model), running(callbacks, model, optimizer, history):
+        with modes_kept(model) as modules, running(callbacks, model, optimizer, history):
             for epoch in range(1, epochs + 1):
-                model.train()
+                for module in modules:
+                    module.training = True
                 total = float(to_numpy(train_epoch(rng.permutation(data[0].shape[0]))))
                 if not math.isfinite(total):
                     raise diverged(f"a finite loss, got {total} in epoch {epoch}", data, optimizer)
