@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from minidl.app.folder import KEPT, UNFINISHED, FolderError, default_folder, new_folder
+from minidl.app.folder import DAY, UNFINISHED, FolderError, default_folder, new_folder
 
 
 def test_a_folder_is_there_when_it_is_kept(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def unfinished(parent: Path, name: str, age: float) -> Path:
 
 
 def test_what_killed_runs_left_is_removed_after_a_day(tmp_path: Path) -> None:
-    old, young = unfinished(tmp_path, "x", KEPT + 60), unfinished(tmp_path, "y", KEPT - 60)
+    old, young = unfinished(tmp_path, "x", DAY + 60), unfinished(tmp_path, "y", DAY - 60)
     other = tmp_path / ".other"
     other.mkdir()
     os.utime(other, (0, 0))

@@ -20,8 +20,8 @@ from pathlib import Path
 UNFINISHED = ".minidl-unfinished-"
 """How the name of a folder begins that is being made, or that a killed run has left."""
 
-KEPT = 24 * 60 * 60
-"""For how many seconds a run that shows no sign of life counts as one that may go on."""
+DAY = 24 * 60 * 60
+"""After so many seconds without a sign of life a run counts as killed."""
 
 
 class FolderError(ValueError):
@@ -45,7 +45,7 @@ class NewFolder:
     _touched: float = 0.0
 
     def touch(self) -> None:
-        """Show that the run is alive, which it must at least once in `KEPT` seconds."""
+        """Show that the run is alive, which it must at least once a day."""
         if time.monotonic() - self._touched > 60:
             self._touched = time.monotonic()
             with contextlib.suppress(OSError):
@@ -144,7 +144,7 @@ def _remove_leftovers(parent: Path) -> None:
     in nobody's way."""
     for leftover in parent.glob(f"{UNFINISHED}*"):
         with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > KEPT:
+            if time.time() - leftover.stat().st_mtime > DAY:
                 # Another run may be doing the same, and then take the name.
                 doomed = leftover.rename(parent / f"{UNFINISHED}{secrets.token_hex(8)}")
                 shutil.rmtree(doomed)
