@@ -30,7 +30,7 @@ from minidl.nn import (
 from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.optim import SGD, AdamW, Optimizer, Schedule, schedules
 from minidl.signals import interruptible
-from minidl.training import History, fit
+from minidl.training import History, fit, predict
 
 SAMPLES = 1000
 """The number of training points, and of test points: section 2.1 of the report."""
@@ -159,9 +159,7 @@ class Session:
 
         As many at a time as the training had: more may not fit, and the training would be lost.
         """
-        self.model.eval()
-        parts = [points[i : i + SAMPLES, ...] for i in range(0, points.shape[0], SAMPLES)]
-        return np.concatenate([to_numpy(self.model(part)) for part in parts])
+        return to_numpy(predict(self.model, points, batch_size=SAMPLES))
 
     def classify(self, points: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Whether the network takes each point to be inside."""
