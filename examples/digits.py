@@ -47,7 +47,7 @@ def main(path: str = "digits.safetensors") -> None:
     )
     model.eval()
     error = minidl.classification_error(model(test[0]), test[1])
-    print(f"loss {history['loss'][0]:.1f} to {history['loss'][-1]:.1f} in {EPOCHS} epochs")
+    print(f"loss {history['loss'][0]:.3f} to {history['loss'][-1]:.3f} in {EPOCHS} epochs")
     print(f"test error {error:.1%}")
 
     minidl.save(model, path)

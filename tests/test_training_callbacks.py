@@ -225,10 +225,6 @@ def test_it_stops_and_restores_the_best(backend: Backend, capture: str) -> None:
     for parameter in script.model.parameters():
         assert minidl.backend_of(parameter.value).name == backend.name
         assert dtype_name(parameter.value) == backend.dtype_name
-    # It can be trained on: the optimizer sees the values that came back.
-    optimizer = Adam(script.model.parameters(), 0.05)
-    train((), model=script.model, optimizer=optimizer, epochs=1, capture=capture)
-    assert not np.array_equal(script.model.state_dict()["0.weights"], state["0.weights"])
 
 
 def test_the_same_optimizer_goes_on_from_the_best(backend: Backend) -> None:
@@ -243,8 +239,8 @@ def test_the_same_optimizer_goes_on_from_the_best(backend: Backend) -> None:
             epoch += 1
             return float(epoch)
 
-        more = {"model": model, "optimizer": optimizer, "capture": capture}
-        judged = {"validation": disk(6, rng=1), "metrics": {"m": rising}}
+        more: dict[str, Any] = {"model": model, "optimizer": optimizer, "capture": capture}
+        judged: dict[str, Any] = {"validation": disk(6, rng=1), "metrics": {"m": rising}}
         train(EarlyStopping("m", 2), **more, **judged)
         train((), **more)
         trained.append([to_numpy(parameter.value) for parameter in model.parameters()])
