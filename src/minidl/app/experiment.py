@@ -31,6 +31,7 @@ from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.optim import SGD, AdamW, Optimizer, Schedule, schedules
 from minidl.signals import interruptible
 from minidl.training import History, fit, predict
+from minidl.training.threads import suited_threads
 
 SAMPLES = 1000
 """The number of training points, and of test points: section 2.1 of the report."""
@@ -174,7 +175,11 @@ class Session:
         return self.history["error"][-1]
 
 
-def run(experiment: Experiment, callbacks: Iterable[Callable[[Session], object]] = ()) -> Session:
+def run(
+    experiment: Experiment,
+    callbacks: Iterable[Callable[[Session], object]] = (),
+    threads: str = "auto",
+) -> Session:
     """Run an experiment.
 
     The seed gives independent generators, for the points, the parameters, the order of the samples
@@ -183,6 +188,7 @@ def run(experiment: Experiment, callbacks: Iterable[Callable[[Session], object]]
     Args:
         experiment: What to train and how.
         callbacks: Called after each epoch with the session so far.
+        threads: `"auto"` or `"off"`, as for `fit`.
 
     Raises:
         NonFiniteLossError: if training diverges.
@@ -224,13 +230,15 @@ def run(experiment: Experiment, callbacks: Iterable[Callable[[Session], object]]
                 train_metrics=True,
                 rng=order_rng,
                 callbacks=[schedule, after_epoch],
+                threads=threads,
             )
     except KeyboardInterrupt:
         if not session.history.epochs:
             raise
         session.interrupted = True
     points, target = disk(FRESH, rng=fresh_rng, backend=experiment.backend)
-    session.fresh_error = classification_error(session.outputs(points), to_numpy(target))
+    with suited_threads("run", threads, network, (points, target), SAMPLES):
+        session.fresh_error = classification_error(session.outputs(points), to_numpy(target))
     return session
 
 

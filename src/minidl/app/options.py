@@ -24,6 +24,14 @@ DtypeOption = Annotated[
     Literal["float32", "float64"],
     typer.Option("--dtype", help="The dtype of the arrays.", rich_help_panel=MACHINE),
 ]
+ThreadsOption = Annotated[
+    Literal["auto", "off"],
+    typer.Option(
+        "--threads",
+        help="One where more do not pay, or all.",
+        rich_help_panel=MACHINE,
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(

@@ -20,7 +20,7 @@ from minidl.app.experiment import (
     summarise,
 )
 from minidl.app.folder import default_folder, new_folder
-from minidl.app.options import BackendOption, DtypeOption, JsonOption, OutOption
+from minidl.app.options import BackendOption, DtypeOption, JsonOption, OutOption, ThreadsOption
 from minidl.app.plots import plot_losses
 from minidl.app.progress import progress
 from minidl.app.runs import end, keep, place, printing, running, usage, write_json, write_text
@@ -36,6 +36,7 @@ def reproduce(
     seed: Annotated[int, typer.Option(min=0, help="The first session's seed; then + 1.")] = 0,
     backend: BackendOption = None,
     dtype: DtypeOption = "float32",
+    threads: ThreadsOption = "auto",
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,7 +52,7 @@ def reproduce(
         with progress(sessions * len(trained)) as advance:
             try:
                 for number in range(sessions):
-                    for name, session in _run_all(networks(where, seed + number), advance):
+                    for name, session in _run_all(networks(where, seed + number), advance, threads):
                         trained[name].append(session)
                     folder.touch()
             except KeyboardInterrupt:
@@ -93,12 +94,12 @@ def reproduce(
 
 
 def _run_all(
-    experiments: dict[str, Experiment], advance: Callable[[str], None]
+    experiments: dict[str, Experiment], advance: Callable[[str], None], threads: str
 ) -> list[tuple[str, Session]]:
     """Train each network once; all of them or, if it is interrupted, none."""
     sessions = []
     for name, experiment in experiments.items():
-        session = run(experiment)
+        session = run(experiment, threads=threads)
         if session.interrupted:
             raise KeyboardInterrupt
         advance(f"{name} network, seed {experiment.seed}: test {session.test_error:.1%}")

@@ -13,7 +13,7 @@ import typer
 
 from minidl.app.experiment import MOST, SAMPLES, Experiment, Session, networks, run
 from minidl.app.folder import default_folder, new_folder
-from minidl.app.options import BackendOption, DtypeOption, JsonOption, OutOption
+from minidl.app.options import BackendOption, DtypeOption, JsonOption, OutOption, ThreadsOption
 from minidl.app.page import Snapshots, write_report
 from minidl.app.plots import plot_decision, plot_history
 from minidl.app.progress import progress
@@ -96,6 +96,7 @@ def train(
     ] = 0,
     backend: BackendOption = None,
     dtype: DtypeOption = "float32",
+    threads: ThreadsOption = "auto",
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -120,7 +121,7 @@ def train(
                 advance(_described(so_far.history, steps))
                 folder.touch()
 
-            session = run(experiment, [snapshots, after_epoch])
+            session = run(experiment, [snapshots, after_epoch], threads)
         if session.interrupted:
             snapshots.take(session)
         history = session.history
