@@ -99,7 +99,7 @@ def _run_all(
     """Train each network once; all of them or, if it is interrupted, none."""
     sessions = []
     for name, experiment in experiments.items():
-        session = run(experiment, threads=threads)
+        session = run(experiment, (), threads)
         if session.interrupted:
             raise KeyboardInterrupt
         advance(f"{name} network, seed {experiment.seed}: test {session.test_error:.1%}")
