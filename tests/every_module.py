@@ -48,6 +48,12 @@ class Case:
         return Sequential(Linear(self.shape[-1], self.shape[-1], rng=0), self.make())
 
 
+def standardize() -> minidl.Standardize:
+    """One that moves and scales."""
+    rng = np.random.default_rng(5)
+    return minidl.Standardizer.fit(rng.normal(2, 3, size=(50, 6))).layer()
+
+
 CASES = [
     Case("Linear", lambda: Linear(6, 5, rng=0), lambda nn: nn.Linear(6, 5)),
     Case(
@@ -129,6 +135,7 @@ CASES = [
         lambda nn: nn.BatchNorm1d(3, affine=False, track_running_stats=False),
         (4, 3, 5),
     ),
+    Case("Standardize", standardize, lambda nn: torch_standardize(nn)),
     Case(
         "Embedding",
         lambda: minidl.Embedding(7, 3, rng=0),
@@ -154,6 +161,16 @@ every_module = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name
 def without_bias(module: Any) -> Any:
     """A BatchNorm1d of torch, which takes it as an argument in new versions alone."""
     module.register_parameter("bias", None)
+    return module
+
+
+def torch_standardize(nn: Any) -> Any:
+    """(x - mean) * scale, which torch lacks."""
+    numbers = nn.BatchNorm1d(6)
+    module = nn.Module()
+    module.register_buffer("mean", numbers.running_mean)
+    module.register_buffer("scale", numbers.running_var)
+    module.forward = lambda x: (x - module.mean) * module.scale
     return module
 
 

@@ -36,6 +36,8 @@ def _made(name: str) -> tuple[Module, tuple[int, ...]]:
             return kind(4, 3), (4,)
         case "LayerNorm":
             return kind(4, eps=0.01), (5, 4)
+        case "Standardize":
+            return Sequential(kind(4), Linear(4, 3)), (4,)
         case "BatchNorm1d":
             return Sequential(kind(4, eps=0.01, momentum=0.3), minidl.ReLU()), (4, 5)
         case "Embedding":
@@ -78,6 +80,7 @@ NAMES = [
     "Dropout",
     "LayerNorm",
     "BatchNorm1d",
+    "Standardize",
     "Embedding",
     "Residual",
     "Sequential",

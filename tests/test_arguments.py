@@ -31,6 +31,7 @@ from minidl import (
     Orthogonal,
     Softmax,
     Softplus,
+    Standardize,
     XavierNormal,
     XavierUniform,
     load,
@@ -53,6 +54,7 @@ GOOD: dict[type[Module], dict[str, Any]] = {
         "bias": True,
     },
     Embedding: {"num_embeddings": 2, "features": 3},
+    Standardize: {"features": 2},
     Dropout: {"p": 0.0},
     Softmax: {"axis": -1},
     LogSoftmax: {"axis": 1},
@@ -127,7 +129,7 @@ def test_a_file_with_the_same(kind: Any, argument: str, value: Any, tmp_path: Pa
 
 def placed(kind: Any) -> dict[str, Any]:
     """Where a module with arrays makes them."""
-    arrays = (Linear, LayerNorm, BatchNorm1d, Embedding, Dropout)
+    arrays = (Linear, LayerNorm, BatchNorm1d, Standardize, Embedding, Dropout)
     return {"backend": "numpy"} if kind in arrays else {}
 
 

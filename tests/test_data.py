@@ -54,6 +54,16 @@ def test_standardizer(backend: Backend) -> None:
     assert_close(standardizer(test), [[0, 2, 1]], backend)
 
 
+def test_the_layer_of_a_standardizer(backend: Backend) -> None:
+    """To the last bit what the standardizer does, behind which the rest of a model was trained."""
+    x = backend.asarray(np.random.default_rng(0).normal(5, 3, size=(40, 3)))
+    standardizer = Standardizer.fit(x)
+    layer = standardizer.layer()
+    assert_close(layer(x), to_numpy(standardizer(x)), backend, rtol=0)
+    assert_close(layer(x[0, ...]), to_numpy(standardizer(x))[0], backend, rtol=1e-6)
+    assert layer.parameters() == []
+
+
 @pytest.mark.parametrize(
     ("x", "message"),
     [

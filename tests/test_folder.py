@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from minidl.app.folder import FolderError, default_folder, new_folder
+from minidl.app.folder import DAY, UNFINISHED, FolderError, default_folder, new_folder
 
 
 def test_a_folder_is_there_when_it_is_kept(tmp_path: Path) -> None:
@@ -48,6 +50,50 @@ def test_a_name_is_taken_from_the_beginning(tmp_path: Path) -> None:
             third.keep()
         first.keep()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["x", "x-2", "x-3"]
+
+
+def unfinished(parent: Path, name: str, age: float) -> Path:
+    """What a killed run has left."""
+    path = parent / f"{UNFINISHED}{name}"
+    path.mkdir()
+    (path / "config.json").touch()
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def test_what_killed_runs_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    old, young = unfinished(tmp_path, "x", DAY + 60), unfinished(tmp_path, "y", DAY - 60)
+    other = tmp_path / ".other"
+    other.mkdir()
+    os.utime(other, (0, 0))
+    with new_folder(tmp_path / "x") as folder:  # whose name is free again
+        folder.keep()
+    assert not old.exists()
+    assert {file.name for file in tmp_path.iterdir()} == {"x", young.name, other.name}
+    with (
+        pytest.raises(FolderError, match="remove it if its run has ended"),
+        new_folder(tmp_path / "y"),
+    ):
+        pass
+
+
+def test_a_long_run_shows_that_it_is_alive(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "x") as long:
+        os.utime(long.inside, (0, 0))
+        long.touch()
+        with new_folder(tmp_path / "y"):
+            assert long.inside.exists()
+        long.keep()
+    assert [file.name for file in tmp_path.iterdir()] == ["x"]
+
+
+def test_results_whose_place_is_taken_are_no_leftovers(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "x") as folder:
+        (tmp_path / "x").mkdir()
+        with pytest.raises(FolderError, match="the results are in"):
+            folder.keep()
+    assert folder.path.name.startswith("x-")
+    assert {file.name for file in tmp_path.iterdir()} == {"x", folder.path.name}
 
 
 def test_many_at_once(tmp_path: Path) -> None:

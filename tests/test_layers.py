@@ -29,6 +29,7 @@ from minidl import (
     Module,
     Residual,
     Sequential,
+    Standardize,
     capture,
     gradcheck,
     to_numpy,
@@ -343,6 +344,18 @@ def test_flatten(backend: Backend) -> None:
         ValueError, match=r"Flatten\(\): expected x of shape \(batch, …\), got \(\)"
     ):
         flatten(backend.asarray(1.0))
+
+
+def test_standardize(backend: Backend) -> None:
+    layer = Standardize(2)
+    x = backend.asarray([[3.0, 5.0]])
+    assert_close(layer(x), [[3, 5]], backend)
+    layer.mean.value = backend.asarray([1.0, 2.0])
+    layer.scale.value = backend.asarray([2.0, 0.5])
+    assert_close(layer(x), [[4, 1.5]], backend)
+    assert_close(layer.backward(backend.asarray([[1.0, 1.0]])), [[2, 0.5]], backend)
+    with pytest.raises(ValueError, match=r"expected x of shape \(…, 2\), got \(1, 3\)"):
+        layer(backend.asarray([[1.0, 2.0, 3.0]]))
 
 
 def test_residual(backend: Backend) -> None:

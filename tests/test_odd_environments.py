@@ -301,6 +301,8 @@ POINTS = {
     "the making of the folder": ("os.mkdir", "/.", False),
     "the writing of the results": ("open", "config.json", True),
     "the writing of the history": ("open", "history.csv", True),
+    "the writing of the model": ("os.rename", "model.safetensors", True),
+    "the page": ("open", "report.html", True),
     "the import of matplotlib": ("import", "matplotlib.figure", True),
     "the first picture": ("open", "loss.png", True),
     "the second picture": ("open", "decision.png", True),
@@ -539,12 +541,28 @@ def wait_for(path: Path) -> None:
 
 
 def test_a_run_that_was_killed_leaves_its_name(place: Place) -> None:
-    """Nothing can be done about SIGKILL: the hidden folder says so to the next run."""
+    """Nothing can be done about SIGKILL: the unfinished folder says so to the next run, which
+    removes it when it is a day old."""
+    leftover = place.folder / ".minidl-unfinished-x"
     process = place.start(["train", "--epochs", "100000000", "--backend", "numpy", "--out", "x"])
-    wait_for(place.folder / ".x")
+    wait_for(leftover)
     process.kill()
     place.finish(process)
     done = place.run([*TRAIN, "--out", "x"])
     assert done.code == 2
-    assert "x: expected a folder that no other run makes, but .x is there; remove it" in done.err
-    assert [path.name for path in place.folder.iterdir()] == [".x"]
+    assert f"expected a folder that no other run makes, but {leftover.name} is there" in done.err
+    assert [path.name for path in place.folder.iterdir()] == [leftover.name]
+    os.utime(leftover, (0, 0))
+    done = place.run([*TRAIN, "--out", "x"])
+    assert done.code == 0
+    assert [path.name for path in place.folder.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "loss.png", "report.html"])
+def test_a_run_that_was_killed_looks_like_none(place: Place, file: str) -> None:
+    """However much it had written."""
+    event = "os.rename" if file == "model.safetensors" else "open"  # that is written beside
+    variables = {"ODD_SIGNAL": str(int(signal.SIGKILL)), "ODD_EVENT": f"{event} {file}"}
+    done = place.run([*TRAIN, "--out", "x"], Odd(variables | {"ODD_IGNORED": "1"}))
+    assert done.code == -signal.SIGKILL
+    assert [path.name for path in place.folder.iterdir()] == [".minidl-unfinished-x"]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from helpers import network
 
 import minidl
 from minidl import MSE, SGD, Backend, Embedding, Flatten, Linear, Module, Sequential, fit
+from minidl.app import main
+from minidl.app.experiment import Experiment
 from minidl.nn.trees import Tree
 from minidl.training.threads import LEAST_PRODUCT, suited_threads
 
@@ -99,6 +102,18 @@ def test_the_number_never_rises(count: Count) -> None:
     assert (seen, count()) == ([1, 1], 2)
 
 
+def limits_of_numpy(monkeypatch: pytest.MonkeyPatch) -> list[Backend]:
+    """The backends that were asked for a block on one thread, in place of one."""
+    limited = []
+
+    def one_thread(backend: Backend) -> AbstractContextManager[None]:
+        limited.append(backend)
+        return nullcontext()
+
+    monkeypatch.setattr(type(minidl.get_backend("numpy")), "one_thread", one_thread)
+    return limited
+
+
 @pytest.mark.parametrize(
     ("model", "x", "batch_size", "small"),
     [
@@ -125,13 +140,7 @@ def test_the_number_never_rises(count: Count) -> None:
 def test_what_is_small(
     monkeypatch: pytest.MonkeyPatch, model: Module, x: Tree, batch_size: int, small: bool
 ) -> None:
-    limited = []
-
-    def one_thread(backend: Backend) -> AbstractContextManager[None]:
-        limited.append(backend)
-        return nullcontext()
-
-    monkeypatch.setattr(type(minidl.get_backend("numpy")), "one_thread", one_thread)
+    limited = limits_of_numpy(monkeypatch)
     data = x if isinstance(x, list) else (x, x)
     with suited_threads("test", "auto", model, data, batch_size):
         pass
@@ -158,3 +167,28 @@ minidl.fit(model, minidl.MSE(), minidl.SGD(model.parameters(), 0.1), minidl.disk
 def test_every_backend_has_the_block(backend: Backend) -> None:
     with backend.one_thread():
         assert float(backend.xp.sum(backend.asarray([1.0, 2.0]))) == 3
+
+
+@pytest.mark.parametrize(("option", "limits"), [((), True), (("--threads", "off"), False)])
+@pytest.mark.parametrize("command", ["train", "reproduce"])
+def test_the_commands_take_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, option: Any, limits: bool
+) -> None:
+    for extra in ("typer", "rich", "matplotlib", "safetensors"):
+        pytest.importorskip(extra, reason=f"{extra} of the extra [cli] is not installed")
+    limited = limits_of_numpy(monkeypatch)
+    monkeypatch.setattr("minidl.signals.heed", lambda: None)  # this process has its own
+    monkeypatch.setattr("minidl.app.experiment.FRESH", 100)
+    out = ["--backend", "numpy", "--json", "--out", str(tmp_path / "out")]
+    if command == "reproduce":
+        short = Experiment(epochs=1, backend=minidl.get_backend("numpy"))
+        three = dict.fromkeys(("report", "specified", "best"), short)
+        monkeypatch.setattr("minidl.app.reproduce.networks", lambda *_: three)
+        out += ["--sessions", "1"]
+    else:
+        out += ["--epochs", "1"]
+    monkeypatch.setattr(sys, "argv", ["minidl", command, *out, *option])
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert not done.value.code
+    assert bool(limited) is limits

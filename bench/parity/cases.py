@@ -106,6 +106,7 @@ MASKS = (
     "divided by 1 - p."
 )
 RESIDUAL = "PyTorch has none: its autograd of x + module(x)."
+STANDARDIZE = "PyTorch has none: its autograd of (x - mean) * scale."
 WEIGHTS = (
     "PyTorch has no weights of samples with the weighted mean Σ w · l / Σ w: its autograd of that, "
     "or of Σ w · l, with the l of its own loss."
@@ -240,6 +241,12 @@ MODULES = [
         below=7,
     ),
     ModuleCase(
+        "Standardize(6)",
+        lambda: minidl.Standardize(6),
+        lambda: _TorchStandardize(),
+        note=STANDARDIZE,
+    ),
+    ModuleCase(
         "Residual(Sequential(Linear, SiLU))",
         lambda: Residual(Sequential(Linear(6, 6, rng=0), minidl.SiLU())),
         lambda: _TorchResidual(nn.Sequential(nn.Linear(6, 6), nn.SiLU())),
@@ -253,6 +260,18 @@ MODULES = [
         lambda: nn.Sequential(nn.Linear(6, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 4)),
     ),
 ]
+
+
+class _TorchStandardize(nn.Module):  # type: ignore[misc, unused-ignore]
+    """(x - mean) * scale of 6 features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(6))
+        self.register_buffer("scale", torch.ones(6))
+
+    def forward(self, x: Any) -> Any:
+        return (x - self.mean) * self.scale
 
 
 class _TorchResidual(nn.Module):  # type: ignore[misc, unused-ignore]

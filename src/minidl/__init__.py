@@ -60,6 +60,7 @@ from minidl.nn import (
     SiLU,
     Softmax,
     Softplus,
+    Standardize,
     Tanh,
     XavierNormal,
     XavierUniform,
@@ -86,8 +87,7 @@ from minidl.training import (
     fit,
     predict,
 )
-
-__version__ = "0.1.0"
+from minidl.version import __version__
 
 __all__ = [
     "ELU",
@@ -140,11 +140,13 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "Standardize",
     "Standardizer",
     "Summary",
     "Tanh",
     "XavierNormal",
     "XavierUniform",
+    "__version__",
     "available_backends",
     "backend_of",
     "callbacks",

@@ -21,6 +21,7 @@ from minidl.backend import (
 )
 from minidl.nn.checks import check_floating, check_place
 from minidl.nn.numbers import check_count
+from minidl.nn.standardize import Standardize
 from minidl.nn.trees import Tree, named_leaves
 
 DISK_CENTER = (0.5, 0.5)
@@ -103,6 +104,20 @@ class Standardizer:
         backend, dtype = backend_of(x), dtype_name(x)
         # A product and not a quotient, which JAX rounds in another way than the others.
         return (x - backend.asarray(self.mean, dtype)) * backend.asarray(1 / self.std, dtype)
+
+    def layer(self, backend: str | Backend | None = None) -> Standardize:
+        """The same as a layer, for the front of a model that is to take data as they come:
+
+            whole = Sequential(standardizer.layer(), *model)
+
+        Args:
+            backend: Where its numbers are made; by default on the default backend.
+        """
+        backend = get_backend(backend)
+        layer = Standardize(len(self.mean), backend=backend)
+        layer.mean.value = backend.asarray(self.mean)
+        layer.scale.value = backend.asarray(1 / self.std)
+        return layer
 
 
 def minibatches(

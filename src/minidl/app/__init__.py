@@ -12,9 +12,11 @@ from minidl import signals
 def main() -> NoReturn:
     """The entry point of the command `minidl`, which ends the process with its exit code."""
     signals.heed()
-    for name in ("typer", "rich", "matplotlib"):
+    for name in ("typer", "rich", "matplotlib", "safetensors"):
         if importlib.util.find_spec(name) is None:
-            sys.exit(f"minidl: {name} is not installed: pip install typer rich matplotlib")
+            sys.exit(
+                f"minidl: {name} is not installed: pip install typer rich matplotlib safetensors"
+            )
     from minidl.app.terminal import prepare
 
     prepare()

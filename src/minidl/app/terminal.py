@@ -9,15 +9,11 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, NoReturn, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
 import typer
 from rich.console import Console
 from rich.table import Table
-
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
-]
 
 LONGEST = 1000
 """Characters of an error's line."""

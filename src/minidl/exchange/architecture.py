@@ -24,6 +24,7 @@ _ELEMENTS: dict[str, Callable[[Callable[[str], int], Callable[[str], int]], int]
     "BatchNorm1d": lambda size, has: (
         size("features") * (has("affine") * (1 + has("bias")) + 2 * has("track_running_stats"))
     ),
+    "Standardize": lambda size, _: 2 * size("features"),
     "Embedding": lambda size, _: size("num_embeddings") * size("features"),
     "Dropout": lambda *_: 1,
 }

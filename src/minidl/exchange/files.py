@@ -17,7 +17,6 @@ import json
 import os
 from collections.abc import Iterable
 
-import minidl
 from minidl.backend import Backend, dtype_name, get_backend, use_backend
 from minidl.exchange.architecture import Kinds, described, made
 from minidl.exchange.header import (
@@ -45,6 +44,7 @@ from minidl.exchange.shared import (
 )
 from minidl.nn.module import Module
 from minidl.nn.numbers import shortly
+from minidl.version import __version__
 
 
 def save(model: Module, path: str | os.PathLike[str]) -> None:
@@ -76,7 +76,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     metadata = {
         "format": FORMAT,
         "version": VERSION,
-        "minidl": minidl.__version__,
+        "minidl": __version__,
         "architecture": text,
     }
     frozen = [path for path, one in model.named_parameters() if not one.trainable]

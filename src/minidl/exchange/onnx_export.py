@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import minidl
 from minidl.backend import dtype_name, to_numpy
 from minidl.exchange.shared import (
     default_input_shape,
@@ -22,6 +21,7 @@ from minidl.exchange.shared import (
 )
 from minidl.exchange.summary import output_shapes
 from minidl.nn.module import Module
+from minidl.version import __version__
 
 OPSET, IR_VERSION = 20, 9
 """The newest that onnxruntime has run since 1.17; 20 is the first with Gelu."""
@@ -44,7 +44,8 @@ def export_onnx(
         model: Made of minidl's own modules, in float32 or float64.
         path: The file, by convention with the ending `.onnx`.
         input_shape: The shape of the input without the batch. By default `(features,)`, if the
-            first module that is not element-wise is `Linear`, `LayerNorm` or `BatchNorm1d`.
+            first module that is not element-wise is `Linear`, `LayerNorm`, `BatchNorm1d` or
+            `Standardize`.
 
     Raises:
         ValueError: naming every module that is not one of minidl's own, and every `BatchNorm1d`
@@ -81,7 +82,7 @@ def export_onnx(
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="minidl",
-        producer_version=minidl.__version__,
+        producer_version=__version__,
     )
     onnx.checker.check_model(made, full_check=True)
     write_whole(path, made.SerializeToString())
@@ -244,6 +245,11 @@ def _batch_norm(at: _Writing, module: Any, x: str) -> str:
     return at.node("BatchNormalization", x, *arrays, epsilon=float(module.eps))
 
 
+def _standardize(at: _Writing, module: Any, x: str) -> str:
+    centered = at.node("Sub", x, at.array("mean", module.mean.value))
+    return at.node("Mul", centered, at.array("scale", module.scale.value))
+
+
 def _learnt(at: _Writing, module: Any, name: str, default: Any) -> str:
     """A parameter that ONNX wants to have, where the module may have none."""
     parameter = getattr(module, name)
@@ -280,6 +286,7 @@ _WRITERS: dict[str, Writer] = {
     "Flatten": _same("Flatten"),
     "LayerNorm": _layer_norm,
     "BatchNorm1d": _batch_norm,
+    "Standardize": _standardize,
     "Embedding": _embedding,
 }
 """How minidl's own modules are written, by the names of their classes."""

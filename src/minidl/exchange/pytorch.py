@@ -25,6 +25,9 @@ Config = dict[str, Any]
 _SAME = ("ReLU", "Tanh", "Sigmoid", "SiLU", "Identity")
 """Modules of the same name and without arguments on both sides."""
 
+_LACKED = ("Residual", "Standardize")
+"""Modules that PyTorch lacks, and `pytorch_modules` has."""
+
 
 def from_torch(module: Any, backend: str | Backend | None = None) -> Module:
     """The minidl model that computes what a `torch.nn.Module` does, with copies of its state.
@@ -35,8 +38,8 @@ def from_torch(module: Any, backend: str | Backend | None = None) -> Module:
     draws other numbers.
 
     Args:
-        module: Made of `Sequential`, the `Residual` that `to_torch` makes, and modules of
-            `torch.nn` that minidl has. It is not changed.
+        module: Made of `Sequential`, what `to_torch` makes of `Residual` and `Standardize`, and
+            modules of `torch.nn` that minidl has. It is not changed.
         backend: Where the arrays are made; by default on the default backend, wherever PyTorch
             had them. They keep their dtypes; `model.to` converts them.
 
@@ -67,18 +70,16 @@ def to_torch(model: Module) -> Any:
 
     It lies on the CPU, in the model's dtypes, with the same switch between training and
     evaluation and the same frozen parameters. Names and paths stay (`weights` becomes `weight`).
-    `Residual`, which PyTorch lacks, becomes a small module of minidl's.
+    `Residual` and `Standardize`, which PyTorch lacks, become small modules of minidl's.
 
     Raises:
         ValueError: naming every module inside that is not one of minidl's own.
     """
     torch = imported("torch", "torch")
-    from minidl.exchange.pytorch_modules import Residual
-
     wrong = [
         f"{place(path, type(module).__name__)}"
         for path, module in walk(model)
-        if own_name(module) not in ("Sequential", "Residual", *_SAME, *_FROM)
+        if own_name(module) not in ("Sequential", *_LACKED, *_SAME, *_FROM)
     ]
     if wrong:
         raise ValueError(f"to_torch: expected minidl's own modules, got {'; '.join(wrong)}")
@@ -90,11 +91,11 @@ def to_torch(model: Module) -> Any:
             new_names = _RENAMED.get(name, {})
             config = {new_names.get(key, key): value for key, value in module.config().items()}
             has_bias = config.pop("bias", True) if name == "BatchNorm1d" else True
-            made_one: Any = getattr(torch.nn, name)(**config)
+            made_one: Any = _class(torch, name)(**config)
             if not has_bias:  # which only new versions of PyTorch take as an argument
                 made_one.register_parameter("bias", None)
         else:
-            made_one = (Residual if name == "Residual" else getattr(torch.nn, name))(*inner)
+            made_one = _class(torch, name)(*inner)
         made_one.training = module.training
         return made_one
 
@@ -120,6 +121,13 @@ def to_torch(model: Module) -> Any:
     return result
 
 
+def _class(torch: Any, name: str) -> Any:
+    """The class of PyTorch's modules that has the name; None if there is none."""
+    from minidl.exchange import pytorch_modules
+
+    return getattr(pytorch_modules if name in _LACKED else torch.nn, name, None)
+
+
 class _UnlikeError(Exception):
     """Why a module of PyTorch has no counterpart."""
 
@@ -129,9 +137,6 @@ class _Plan:
 
     def __init__(self, torch: Any) -> None:
         self.torch = torch
-        from minidl.exchange.pytorch_modules import Residual
-
-        self.residual = Residual
         self.configs: dict[str, Config] = {}
         self.state: dict[str, np.ndarray[Any, Any]] = {}
         self.frozen: set[str] = set()
@@ -141,11 +146,8 @@ class _Plan:
     def name(self, module: Any) -> str:
         """The name of the class in minidl; empty for one that has no counterpart."""
         name = type(module).__name__
-        if type(module) is self.residual or name == "Sequential":
-            known = True
-        else:
-            known = name in _SAME or name in _FROM
-        same = type(module) in (self.residual, getattr(self.torch.nn, name, None))
+        known = name in ("Sequential", *_LACKED, *_SAME, *_FROM)
+        same = type(module) is _class(self.torch, name)
         return name if known and same and name in own_modules() else ""
 
     def read(self, module: Any, path: str, ours: str) -> None:
@@ -270,6 +272,7 @@ _FROM: dict[str, Callable[[Any], Config]] = {
     "LayerNorm": _from_layer_norm,
     "BatchNorm1d": _from_batch_norm,
     "Embedding": _from_embedding,
+    "Standardize": lambda m: {"features": len(m.mean)},
 }
 """The config in minidl of a module of PyTorch of the same name."""
 

@@ -171,7 +171,8 @@ def input_dtype(model: Module) -> str:
     return names[0] if names else get_backend().dtype_name
 
 
-_FIRST = {"Linear": "in_features", "LayerNorm": "features", "BatchNorm1d": "features"}
+_FIRST = {"Linear": "in_features"}
+_FIRST |= dict.fromkeys(("LayerNorm", "BatchNorm1d", "Standardize"), "features")
 """The attribute with the size of the input, for modules that have one."""
 
 

@@ -23,6 +23,7 @@ _PER_ELEMENT = {
     "LogSoftmax": 5,  # maximum, difference, exponential, sum, difference
     "LayerNorm": 7,  # mean, difference, square, its mean, quotient, product, sum
     "BatchNorm1d": 4,  # difference, quotient, product, sum, with the running statistics
+    "Standardize": 2,
     "Residual": 1,
     "Identity": 0, "Flatten": 0, "Dropout": 0, "Embedding": 0, "Sequential": 0,
 }  # fmt: skip

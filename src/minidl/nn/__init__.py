@@ -34,6 +34,7 @@ from minidl.nn.parameter import Parameter
 from minidl.nn.residual import Residual
 from minidl.nn.sequential import Sequential
 from minidl.nn.softmax import LogSoftmax, Softmax
+from minidl.nn.standardize import Standardize
 
 __all__ = [
     "ELU",
@@ -69,6 +70,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "Standardize",
     "Tanh",
     "XavierNormal",
     "XavierUniform",

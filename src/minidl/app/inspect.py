@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from minidl.app.terminal import JsonOption, fail, plain, show
+from minidl.app.options import JsonOption
+from minidl.app.terminal import fail, plain, show
 from minidl.backend import use_backend
 from minidl.exchange import FileFormatError, load, summary
 from minidl.exchange.header import read
@@ -41,7 +42,7 @@ def inspect(
     try:
         contents = read(file)
         model = load(file, "numpy")
-    except (FileFormatError, ModuleNotFoundError, OSError) as error:
+    except (FileFormatError, OSError) as error:
         fail(str(error), code=1)
     try:
         with use_backend("numpy"):  # whatever MINIDL_BACKEND names
