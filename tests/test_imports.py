@@ -13,7 +13,7 @@ import minidl
 
 SOURCE = Path(minidl.__file__).parent
 HEAVY = {"torch", "cupy", "jax", "array_api_strict", "matplotlib", "typer", "rich", "click"}
-HEAVY |= {"safetensors", "onnx", "onnxruntime"}
+HEAVY |= {"safetensors", "onnx", "onnxruntime", "tensorboardX", "pandas", "polars"}
 
 # A module may import from floors below its own.
 FLOORS = ["signals version", "backend", "nn"]
