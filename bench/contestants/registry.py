@@ -77,6 +77,8 @@ CONTESTANTS = (
     _minidl("array_api_strict"),
     _torch("torch.nn", "torch_nn:TorchNN", "cpu"),
     _torch("torch.nn compiled", "torch_nn:TorchNN", "cpu", mode="default"),
+    Entry("torch.func compiled", "torch", "peer", "torch_func:TorchFunc"),
+    Entry("torch.func AOTInductor", "torch", "peer", "torch_func:AheadOfTime"),
     Entry("scikit-learn", "scikit-learn", "peer", "scikit_learn:ScikitLearn"),
     Entry("tinygrad", "tinygrad", "peer", "tinygrad_jit:Tinygrad"),
     Entry("numba", "numba", "peer", "numba_compiled:Numba"),
