@@ -23,6 +23,7 @@ class Target:
 SMALL = (25, 100, 1)
 MIDDLE = (256, 1000, 1)
 MIDDLE_ON_TWO = (256, 1000, 2)
+LARGE_ON_ONE = (1024, 1000, 1)
 LARGE = (1024, 1000, 2)
 
 TARGETS = (
@@ -37,6 +38,7 @@ TARGETS = (
     Target(*SMALL, "minidl jax captured", "JAX by hand, scan", 1.10),
     Target(*MIDDLE, "minidl numpy captured", "NumPy by hand, preallocated", 1.00),
     Target(*MIDDLE_ON_TWO, "minidl numpy captured", "NumPy by hand, preallocated", 1.00),
+    Target(*LARGE_ON_ONE, "minidl numpy captured", "NumPy by hand, preallocated", 1.00),
     Target(*LARGE, "minidl numpy captured", "NumPy by hand, preallocated", 1.00),
     Target(*LARGE, "minidl numpy", "NumPy by hand", 1.05),
     Target(*LARGE, "minidl torch", "torch by hand", 1.05),

@@ -30,6 +30,7 @@ from bench.runner import NUMPY_ARRAYS, Plan, groups, measure, wrong_loss
 from bench.runs import Place, Spread, places
 from bench.targets import TARGETS, judge
 from bench.work import RELU, STEPS_PER_EPOCH, Work
+from bench.worker import _array_bytes
 
 ROOT = Path(__file__).parents[1]
 
@@ -122,6 +123,18 @@ def test_the_memory_of_recordings_is_counted() -> None:
     assert held() - before - by_hand > _WORKSPACE
 
 
+def test_the_memory_of_arrays_is_counted() -> None:
+    work = Work(64, 200)
+    (entry,) = (entry for entry in CONTESTANTS if entry.name == "NumPy by hand, preallocated")
+    contestant = entry.make(work)
+    parameters = sum(values.size for values in work.parameters)
+    layers = 200 * (3 * 64 + 2)
+    batches = STEPS_PER_EPOCH * 200 * 4
+    scratch = 200 * (64 + 2 + 1)
+    arrays = 4 * (2 * parameters + 2 * layers + batches + scratch)
+    assert arrays <= _array_bytes(contestant, entry.name) <= 1.2 * arrays
+
+
 def test_a_wrong_loss_is_found() -> None:
     assert wrong_loss(100.05, 100.0) == ""
     assert wrong_loss(101.0, 100.0) == "expected a loss of 100 after 20 steps, got 101.0"
@@ -137,7 +150,7 @@ def test_a_wrong_loss_is_found() -> None:
 def test_every_contestant_that_is_usable_here(entry: Entry) -> None:
     """Two rounds of the smallest work, after the check of its loss."""
     plan = Plan(
-        5, 4, [entry], device=entry.device, rounds=2, least_seconds=0, floor=False, timeout=200
+        5, 4, [entry], device=entry.device, rounds=2, least_seconds=0, floor=False, timeout=400
     )
     (row,) = measure(plan, silent).rows
     if row.status == "unavailable":
@@ -267,14 +280,17 @@ def test_what_rules() -> None:
 
 
 def test_plans_hold_what_the_targets_need() -> None:
-    quick = plans.quick(plans.chosen("cpu", (), "NumPy by hand"), rounds=None)
+    entries = plans.chosen("cpu", (), "NumPy by hand")
+    sweep = plans.sweep(entries, "cpu", (), (), None, None)
+    quick = plans.quick(entries, rounds=None)
     names = {
         (plan.width, plan.batch_size, plan.threads): {entry.name for entry in plan.entries}
-        for plan in quick
+        for plan in (*sweep, *quick)
     }
     for target in TARGETS:
         here = names[target.width, target.batch_size, target.threads]
         assert {target.contestant, target.other} <= here
+    assert len(plans.quick(plans.chosen("cpu", ["keras"], "Keras"), rounds=None)) == 1
     sweep = plans.sweep([], "gpu", (), (), None, None)
     assert (8192, 16384) in [(plan.width, plan.batch_size) for plan in sweep]
 

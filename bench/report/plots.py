@@ -17,6 +17,7 @@ COLORS = {"minidl": "tab:blue", "by hand": "tab:gray", "peer": "tab:orange"}
 STYLES = ("-", "--", ":", "-.")
 CURVES = (
     "minidl numpy",
+    "minidl numpy captured",
     "minidl torch",
     "minidl jax captured",
     "NumPy by hand",
