@@ -27,7 +27,8 @@ ONE_RUN = "Given is the median of the rounds, and as the spread their quartiles.
 SEVERAL_RUNS = (
     "The whole was done {runs} times, in fresh processes. Given is the median over the runs of the "
     "median of the rounds, and as the spread the smallest and the largest median of a run; of "
-    "memory, the largest of all runs."
+    "memory, the largest of all runs. A target is judged by the median; where the spread is within "
+    "it, too, it was met in every run."
 )
 CHECKED = (
     f"Before it was timed, every contestant's loss, summed over steps "
