@@ -34,6 +34,7 @@ TARGETS = (
     Target(*SMALL, "minidl numpy", "NumPy by hand", 1.10),
     Target(*SMALL, "minidl torch", "torch.nn", 0.55),
     Target(*SMALL, "minidl torch", "torch by hand", 1.30),
+    Target(*SMALL, "minidl torch captured", "torch by hand", 1.00),
     Target(*SMALL, "minidl torch compiled", "torch.nn compiled", 1.00),
     Target(*SMALL, "minidl jax captured", "JAX by hand, scan", 1.10),
     Target(*MIDDLE, "minidl numpy captured", "NumPy by hand, preallocated", 1.00),

@@ -71,6 +71,7 @@ CONTESTANTS = (
     _minidl("numpy"),
     _minidl("numpy", capture="auto"),
     _minidl("torch"),
+    _minidl("torch", capture="auto"),
     _minidl("torch", capture="compile"),
     _minidl("jax"),
     _minidl("jax", capture="auto"),
