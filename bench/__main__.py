@@ -13,6 +13,7 @@ import sys
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -25,12 +26,24 @@ from bench.report import compare, targets_table, text_table, write
 from bench.report.table import Table, floor_text, groups_text, missing_table
 from bench.results import Report, ReportError
 from bench.runner import Plan, measure
+from bench.runs import places
 from bench.terminal import show_table
 from minidl.app.folder import FolderError, new_folder
 from minidl.app.terminal import drop_output, open_console, plain, prepare
 
 REPORTS = Path(__file__).with_name("reports")
-NUMBERS = ("µs", "quartiles", "ratio", "×", "first", "compile", "memory", "measured", "at most")
+NUMBERS = (
+    "µs",
+    "spread",
+    "ratio",
+    "×",
+    "first",
+    "compile",
+    "arrays",
+    "memory",
+    "measured",
+    "at most",
+)
 """How the names of the columns of numbers begin."""
 
 
@@ -74,7 +87,7 @@ def _measure(arguments: list[str]) -> None:
     report = Report(f"{created:%Y-%m-%d %H:%M} UTC", baseline, machine.describe(), [])
     out = _folder(options, f"{created:%Y%m%d-%H%M%S}-{'quick' if options.quick else device}")
     try:
-        _run(todo, report, out)
+        _run(todo, options.runs or (1 if options.quick else plans.RUNS), report, out)
     except KeyboardInterrupt:
         if out is None or not out.exists():
             raise
@@ -101,15 +114,22 @@ def _folder(options: argparse.Namespace, name: str) -> Path | None:
     return folder.path
 
 
-def _run(todo: list[Plan], report: Report, out: Path | None) -> None:
-    """Measure the points, and write the report anew after each."""
+def _run(todo: list[Plan], runs: int, report: Report, out: Path | None) -> None:
+    """Measure the points, all of them so many times, and write the report anew after each."""
     console = open_console(stderr=True)
     try:
         with console.status("starts") if console.is_terminal else nullcontext() as status:
-            for plan in todo:
-                report.points.append(measure(plan, status.update if status else _say))
-                if out is not None:
-                    write(report, out)
+            show = status.update if status else _say
+
+            def say(run: str, line: str) -> None:
+                show(run + line)
+
+            for number in range(1, runs + 1):
+                run = f"run {number} of {runs}, " if runs > 1 else ""
+                for plan in todo:
+                    report.points.append(measure(plan, partial(say, run)))
+                    if out is not None:
+                        write(report, out)
     finally:
         if out is not None:
             with suppress(OSError):  # it is not empty
@@ -128,7 +148,7 @@ def _measure_options(arguments: list[str]) -> argparse.Namespace:
     )
     libraries = sorted({entry.library for entry in CONTESTANTS})
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parser.add_argument("--quick", action="store_true", help="two points, in under 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="four points, in some 4 minutes")
     parser.add_argument("--gpu", action="store_true", help="the contestants on an NVIDIA GPU")
     parser.add_argument(
         "--backend",
@@ -141,7 +161,12 @@ def _measure_options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--width", type=_count, action="append", help="of the hidden layers")
     parser.add_argument("--batch-size", type=_count, action="append")
-    parser.add_argument("--rounds", type=_count, help=f"default: {plans.ROUNDS}")
+    parser.add_argument(
+        "--runs",
+        type=_count,
+        help=f"of the whole, whose spread is shown; default: {plans.RUNS}, with --quick 1",
+    )
+    parser.add_argument("--rounds", type=_count, help=f"in a run; default: {plans.ROUNDS}")
     parser.add_argument("--threads", type=_count, help="default: 1, on a GPU 4")
     parser.add_argument("--baseline", metavar="CONTESTANT", help="what others are divided by")
     parser.add_argument("--out", type=Path, help="the folder to make; default: in bench/reports")
@@ -183,12 +208,12 @@ def _compare(arguments: list[str]) -> None:
 
 
 def _show(report: Report, console: Console) -> None:
-    for point in report.points:
-        _print(text_table(point, report.baseline), console, point.label)
-        console.print(floor_text(point))
-        if groups := groups_text(point, report.baseline):
+    for place in places(report):
+        _print(text_table(place, report.baseline), console, place.label)
+        console.print(floor_text(place))
+        if groups := groups_text(place, report.baseline):
             console.print(groups)
-        if len(missing := missing_table(point)) > 1:
+        if len(missing := missing_table(place)) > 1:
             _print(missing, console)
     if len(targets := targets_table(report)) > 1:
         _print(targets, console, "targets")

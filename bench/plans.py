@@ -13,6 +13,7 @@ WIDTHS: dict[Device, Sequence[int]] = {"cpu": (25, 256, 1024), "gpu": (25, 256, 
 BATCH_SIZES: dict[Device, Sequence[int]] = {"cpu": (100, 1000), "gpu": (100, 1000, 16384)}
 BASELINES: dict[Device, str] = {"cpu": NUMPY_BY_HAND, "gpu": TORCH_NN_CUDA}
 THREADS: dict[Device, int] = {"cpu": 1, "gpu": 4}
+RUNS = 3
 ROUNDS = 15
 ROUNDS_OF_LARGE = 7
 """In the large point of a quick run, where a round takes a second and more."""
@@ -52,14 +53,21 @@ def sweep(
 
 
 def quick(entries: Sequence[Entry], rounds: int | None) -> list[Plan]:
-    """The two points with targets: a small one with all contestants on one thread, and a large
-    one on two threads with minidl, its libraries by hand and torch.nn."""
+    """Most points with targets: a small one with all contestants on one thread, one of a middle
+    size with those on NumPy on one thread and on two, and a large one on two threads with minidl,
+    its libraries by hand and torch.nn."""
     few = [
         entry
         for entry in entries
         if entry.name == "torch.nn"
         or (entry.kind != "peer" and entry.library != "array_api_strict")
     ]
-    small = Plan(25, 100, entries, rounds=rounds or ROUNDS)
-    large = Plan(1024, 1000, few, threads=2, rounds=rounds or ROUNDS_OF_LARGE)
-    return [replace(plan, timeout=120) for plan in (small, large)]
+    on_numpy = [entry for entry in few if entry.library == "numpy"]
+    middle = Plan(256, 1000, on_numpy, rounds=rounds or ROUNDS)
+    plans = [
+        Plan(25, 100, entries, rounds=rounds or ROUNDS),
+        middle,
+        replace(middle, threads=2),
+        Plan(1024, 1000, few, threads=2, rounds=rounds or ROUNDS_OF_LARGE),
+    ]
+    return [replace(plan, timeout=120) for plan in plans if plan.entries]

@@ -32,6 +32,8 @@ class Row:
         rounds: The time of a step in each round.
         host_bytes: The peak resident memory of its process.
         device_bytes: The peak memory on the GPU.
+        array_bytes: The peak of what NumPy holds for it in an epoch after the first: parameters,
+            gradients, batches and the results of a step. None where the arrays are not NumPy's.
         thread_pools: The libraries with threads in its process, the BLAS with its kernels.
         group: Which contestants it took turns with, where memory does not hold all at once.
     """
@@ -51,6 +53,7 @@ class Row:
     rounds: list[float] = field(default_factory=list)
     host_bytes: int | None = None
     device_bytes: int | None = None
+    array_bytes: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     thread_pools: list[dict[str, str]] = field(default_factory=list)
     group: int = 0
@@ -139,12 +142,13 @@ class Point:
 
 @dataclass
 class Report:
-    """A run of the benchmark.
+    """A run of the benchmark, or several.
 
     Attributes:
         created: When it began, in UTC, by ISO 8601.
         baseline: The contestant that the others are divided by.
         machine: What it ran on, by names for people.
+        points: What was measured, in its order: each point as often as there are runs.
     """
 
     created: str

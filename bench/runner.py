@@ -17,6 +17,9 @@ from bench.work import CHECKED_EPOCHS, STEPS_PER_EPOCH, TOLERANCE, Work
 
 Say = Callable[[str], None]
 
+NUMPY_ARRAYS = ("numpy", "array_api_strict", "scikit-learn", "autograd")
+"""The libraries whose arrays are NumPy's, which tells Python how much memory it takes."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -178,6 +181,8 @@ def _finish(row: Row, worker: Worker) -> None:
     """Complete the row of a contestant that was timed."""
     try:
         described = worker.ask(do="describe")
+        if row.library in NUMPY_ARRAYS:
+            row.array_bytes = worker.ask(do="arrays", contestant=row.contestant)["bytes"]
     except WorkerError as error:
         row.status, row.reason, row.rounds = "failed", str(error), []
         return

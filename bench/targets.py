@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 
-from bench.results import Point, Report
+from bench.results import Report
+from bench.runs import Place, Spread, places
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,9 @@ class Target:
 
 
 SMALL = (25, 100, 1)
+MIDDLE = (256, 1000, 1)
+MIDDLE_ON_TWO = (256, 1000, 2)
+LARGE_ON_ONE = (1024, 1000, 1)
 LARGE = (1024, 1000, 2)
 
 TARGETS = (
@@ -31,8 +34,12 @@ TARGETS = (
     Target(*SMALL, "minidl numpy", "NumPy by hand", 1.10),
     Target(*SMALL, "minidl torch", "torch.nn", 0.55),
     Target(*SMALL, "minidl torch", "torch by hand", 1.30),
+    Target(*SMALL, "minidl torch captured", "torch by hand", 1.00),
     Target(*SMALL, "minidl torch compiled", "torch.nn compiled", 1.00),
     Target(*SMALL, "minidl jax captured", "JAX by hand, scan", 1.10),
+    Target(*MIDDLE, "minidl numpy captured", "NumPy by hand, preallocated", 1.00),
+    Target(*MIDDLE_ON_TWO, "minidl numpy captured", "NumPy by hand, preallocated", 1.00),
+    Target(*LARGE_ON_ONE, "minidl numpy captured", "NumPy by hand, preallocated", 1.00),
     Target(*LARGE, "minidl numpy captured", "NumPy by hand, preallocated", 1.00),
     Target(*LARGE, "minidl numpy", "NumPy by hand", 1.05),
     Target(*LARGE, "minidl torch", "torch by hand", 1.05),
@@ -45,25 +52,25 @@ class Verdict:
     """A target at the point of a report where it belongs; no ratio if one side was not timed."""
 
     target: Target
-    point: Point
-    ratio: float | None
+    place: Place
+    ratio: Spread | None
 
     @property
     def word(self) -> str:
         """`met`, `missed` or `not measured`."""
         if self.ratio is None:
             return "not measured"
-        return "met" if self.ratio <= self.target.limit else "missed"
+        return "met" if self.ratio.median <= self.target.limit else "missed"
 
 
 def judge(report: Report) -> list[Verdict]:
-    """The targets whose points the report has: the median of the ratios taken round by round."""
+    """The targets whose points the report has: the ratios taken round by round, their median in
+    each run, and of these the median."""
+    known = {place.key: place for place in places(report)}
     verdicts = []
-    points = {point.key: point for point in report.points}
     for target in TARGETS:
-        point = points.get((target.width, target.batch_size, target.threads, "cpu"))
-        if point is not None:
-            ratios = point.ratios(target.contestant, target.other)
-            ratio = statistics.median(ratios) if ratios else None
-            verdicts.append(Verdict(target, point, ratio))
+        place = known.get((target.width, target.batch_size, target.threads, "cpu"))
+        if place is not None:
+            ratio = place.ratio(target.contestant, target.other)
+            verdicts.append(Verdict(target, place, ratio))
     return verdicts

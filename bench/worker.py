@@ -5,6 +5,8 @@ It reads a JSON object a line on standard input and answers each with one on sta
     {"do": "open", "contestant": NAME, "width": W, "batch_size": B, "threads": N}
     {"do": "train", "epochs": N}        trains, and says how many seconds that took
     {"do": "describe"}                  memory, versions and thread pools
+    {"do": "arrays", "contestant": NAME}
+                                        trains another one, and says how large its arrays are
     {"do": "rates", "bytes": N, "device": "cpu" | "gpu"}
                                         the machine's product and copy rates
 
@@ -13,12 +15,14 @@ It ends when its input does. Nothing else is written to standard output.
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import json
 import os
 import resource
 import sys
 import time
+import tracemalloc
 import warnings
 from pathlib import Path
 from typing import Any
@@ -57,6 +61,8 @@ def main() -> None:
                 answer = _train(contestant, request["epochs"])
             elif request["do"] == "rates":
                 answer = floor.rates(request["bytes"], request["device"])
+            elif request["do"] == "arrays":
+                answer = {"bytes": _array_bytes(contestant, request["contestant"])}
             else:
                 answer = _describe(contestant)
         except Exception as error:  # whatever a library raises becomes the row's reason
@@ -109,6 +115,24 @@ def _describe(contestant: Contestant | None) -> dict[str, Any]:
             for pool in threadpool_info()
         ],
     }
+
+
+def _array_bytes(contestant: Contestant | None, name: str) -> int:
+    """The peak of what Python and NumPy hold for a contestant in an epoch after its first.
+
+    Counted are the parameters, the gradients, the batches and the results of a step, but not the
+    data that all contestants are made from, nor what recording the first epoch took.
+    """
+    assert contestant is not None
+    tracemalloc.start()
+    another = BY_NAME[name].make(contestant.work)
+    another.train(1)
+    gc.collect()
+    tracemalloc.reset_peak()
+    another.train(1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
 
 
 def _versions() -> dict[str, str]:

@@ -26,9 +26,11 @@ from bench.report import compare, targets_table, write
 from bench.report.compare import verdict
 from bench.report.table import groups_text, microseconds, missing_table
 from bench.results import Floor, Point, Report, ReportError, Row, quartiles
-from bench.runner import Plan, groups, measure, wrong_loss
+from bench.runner import NUMPY_ARRAYS, Plan, groups, measure, wrong_loss
+from bench.runs import Place, Spread, places
 from bench.targets import TARGETS, judge
 from bench.work import RELU, STEPS_PER_EPOCH, Work
+from bench.worker import _array_bytes
 
 ROOT = Path(__file__).parents[1]
 
@@ -121,6 +123,18 @@ def test_the_memory_of_recordings_is_counted() -> None:
     assert held() - before - by_hand > _WORKSPACE
 
 
+def test_the_memory_of_arrays_is_counted() -> None:
+    work = Work(64, 200)
+    (entry,) = (entry for entry in CONTESTANTS if entry.name == "NumPy by hand, preallocated")
+    contestant = entry.make(work)
+    parameters = sum(values.size for values in work.parameters)
+    layers = 200 * (3 * 64 + 2)
+    batches = STEPS_PER_EPOCH * 200 * 4
+    scratch = 200 * (64 + 2 + 1)
+    arrays = 4 * (2 * parameters + 2 * layers + batches + scratch)
+    assert arrays <= _array_bytes(contestant, entry.name) <= 1.2 * arrays
+
+
 def test_a_wrong_loss_is_found() -> None:
     assert wrong_loss(100.05, 100.0) == ""
     assert wrong_loss(101.0, 100.0) == "expected a loss of 100 after 20 steps, got 101.0"
@@ -136,7 +150,7 @@ def test_a_wrong_loss_is_found() -> None:
 def test_every_contestant_that_is_usable_here(entry: Entry) -> None:
     """Two rounds of the smallest work, after the check of its loss."""
     plan = Plan(
-        5, 4, [entry], device=entry.device, rounds=2, least_seconds=0, floor=False, timeout=200
+        5, 4, [entry], device=entry.device, rounds=2, least_seconds=0, floor=False, timeout=400
     )
     (row,) = measure(plan, silent).rows
     if row.status == "unavailable":
@@ -149,6 +163,7 @@ def test_every_contestant_that_is_usable_here(entry: Entry) -> None:
     assert row.host_bytes is not None
     assert row.host_bytes > 2**20
     assert (row.device_bytes is None) == (entry.device == "cpu")
+    assert (row.array_bytes is None) == (entry.library not in NUMPY_ARRAYS)
     assert row.first_seconds is not None
     assert row.compile_seconds is not None
     assert row.compile_seconds <= row.first_seconds
@@ -165,7 +180,7 @@ def test_a_contestant_that_computes_something_else_has_no_time(
     assert row.status == "failed"
     assert row.rounds == []
     assert row.reason.startswith("expected a loss of 1e+06 after 20 steps, got ")
-    assert missing_table(point)[1] == ["NumPy by hand", "failed", row.reason]
+    assert missing_table(Place([point]))[1] == ["NumPy by hand", "failed", row.reason]
 
 
 def test_a_missing_library_is_a_reason() -> None:
@@ -228,13 +243,13 @@ def test_contestants_that_do_not_fit_at_once_are_timed_in_groups() -> None:
         mine / other for mine, other in zip(last.rounds, again.rounds, strict=True)
     ]
     assert point.ratios(names[2], "minidl numpy") == []  # they did not take turns
-    assert "in 2 groups" in groups_text(point, "NumPy by hand")
-    assert "NumPy by hand in each" in groups_text(point, "NumPy by hand")
+    assert "in 2 groups" in groups_text(Place([point]), "NumPy by hand")
+    assert "NumPy by hand in each" in groups_text(Place([point]), "NumPy by hand")
 
     point = measure(replace(plan, memory=need), silent)
     assert (len(point.timed()), point.repeated) == (3, [])
     assert point.ratios(names[0], "NumPy by hand") == []
-    assert "there are no ratios" in groups_text(point, "NumPy by hand")
+    assert "there are no ratios" in groups_text(Place([point]), "NumPy by hand")
 
     point = measure(replace(plan, memory=need - 2**29), silent)
     assert {row.status for row in point.rows} == {"unavailable"}
@@ -265,14 +280,17 @@ def test_what_rules() -> None:
 
 
 def test_plans_hold_what_the_targets_need() -> None:
-    quick = plans.quick(plans.chosen("cpu", (), "NumPy by hand"), rounds=None)
+    entries = plans.chosen("cpu", (), "NumPy by hand")
+    sweep = plans.sweep(entries, "cpu", (), (), None, None)
+    quick = plans.quick(entries, rounds=None)
     names = {
         (plan.width, plan.batch_size, plan.threads): {entry.name for entry in plan.entries}
-        for plan in quick
+        for plan in (*sweep, *quick)
     }
     for target in TARGETS:
         here = names[target.width, target.batch_size, target.threads]
         assert {target.contestant, target.other} <= here
+    assert len(plans.quick(plans.chosen("cpu", ["keras"], "Keras"), rounds=None)) == 1
     sweep = plans.sweep([], "gpu", (), (), None, None)
     assert (8192, 16384) in [(plan.width, plan.batch_size) for plan in sweep]
 
@@ -322,8 +340,50 @@ def test_a_report_is_a_folder_that_can_be_read_again(tmp_path: Path) -> None:
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\]\((.*?)\)", text)) == pictures
     assert r"a \| b" in text
-    assert "| torch.nn | 20 | 20 – 20 | 1.00 | 2.0 | – | – | – | arithmetic |" in text
+    row = "| torch.nn | 20 | 20 – 20 | 1.00 | 0.83 – 1.50 | 2.0 | – | – | – | – | arithmetic |"
+    assert row in text
     assert "SkylakeX kernels" in text
+
+
+def test_several_runs_are_seen_as_one(tmp_path: Path) -> None:
+    """A run half as fast, in which one contestant failed, and one of another ratio."""
+    runs = report()
+    first, _ = runs.points
+    second, third = (report().points[0] for _ in range(2))
+    hand, peer, _ = second.rows
+    hand.rounds, hand.host_bytes = [4e-5] * 3, 2**27
+    peer.status, peer.reason, peer.rounds = "failed", "it ended", []
+    third.rows[0].rounds, third.rows[1].rounds = [2e-5] * 3, [2e-5, 3e-5, 4e-5]
+    second.floor = Floor(10**6, 10**5, 1024, 2e11, "torch", 2e10)
+    third.floor = Floor(10**6, 10**5, 1024, 4e11, "JAX", 1.5e10)
+    runs.points += [second, third]
+    place, other = places(runs)
+    assert (place.label, other.label) == (first.label, runs.points[1].label)
+    assert (place.points, other.points) == ([first, second, third], [runs.points[1]])
+    fastest, slowest = place.timed
+    assert (fastest.contestant, fastest.time) == ("NumPy by hand", Spread(2e-5, 2e-5, 4e-5))
+    assert (slowest.contestant, slowest.time) == ("torch.nn", Spread(2.5e-5, 2e-5, 3e-5))
+    assert (fastest.host_bytes, fastest.first_seconds) == (2**27, 0.5)
+    assert (slowest.host_bytes, slowest.first_seconds) == (None, None)
+    assert place.ratio("torch.nn", "NumPy by hand") == Spread(1.25, 1.0, 1.5)
+    assert place.ratio("minidl cupy", "NumPy by hand") is None
+    assert place.floor == Floor(10**6, 10**5, 1024, 2e11, "torch", 1.5e10)
+    assert missing_table(place)[1:] == [
+        ["minidl cupy", "unavailable", "cupy is not <installed>"],
+        ["torch.nn", "failed", "run 2: it ended"],
+    ]
+
+    write(runs, tmp_path)
+    assert Report.load(tmp_path) == runs
+    assert not (tmp_path / "bars-3.png").exists()
+    for name in ("README.md", "index.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert text.count("The whole was done 3 times") == 1
+        assert text.count("20 – 40") == 1
+        assert text.count("1.00 – 1.50") == 1
+        assert text.count("run 2: it ended") == 1
+    (_, row, *_) = compare(runs, runs)[1]
+    assert row[1:3] == ["torch.nn", "1.250 (1.000 – 1.875)"]
 
 
 def test_the_groups_are_part_of_the_report(tmp_path: Path) -> None:
@@ -379,7 +439,8 @@ def test_targets_are_judged_by_the_median_ratio() -> None:
     point = Point(25, 100, 1, "cpu", None, [fast, slow])
     verdicts = judge(Report("", "", {}, [point]))
     ratios = {verdict.target.other: (verdict.ratio, verdict.word) for verdict in verdicts[:4]}
-    assert ratios["torch.nn"] == (0.5, "missed")  # of 0.5, 0.25 and 0.8
+    spread = Spread(0.5, 0.375, 0.65)  # of 0.5, 0.25 and 0.8
+    assert ratios["torch.nn"] == (spread, "missed")
     assert ratios["scikit-learn"] == (None, "not measured")
     assert len(targets_table(Report("", "", {}, [replace(point, width=26)]))) == 1
 
@@ -414,23 +475,26 @@ def test_the_machine_is_described() -> None:
 
 def test_the_command_writes_a_report_and_compares_two(tmp_path: Path) -> None:
     options = ["--width", "5", "--batch-size", "4", "--backend", "numpy", "--rounds", "2"]
-    done = bench(*options, "--out", str(tmp_path / "a"), "--json", "-")
+    done = bench(*options, "--runs", "2", "--out", str(tmp_path / "a"), "--json", "-")
     loaded = json.loads(done.stdout)
     assert loaded["schema"] == 1
     assert Report.load(tmp_path / "a").to_json() == done.stdout
-    (point,) = loaded["points"]
-    assert point["floor"]["operations"] == Work(5, 4).operations
-    assert [row["contestant"] for row in point["rows"]] == [
-        "minidl numpy",
-        "minidl numpy captured",
-        "NumPy by hand",
-        "NumPy by hand, preallocated",
-    ]
-    assert all(len(row["rounds"]) == 2 for row in point["rows"])
-    assert "µs per step" in done.stderr
+    assert len(loaded["points"]) == 2
+    for point in loaded["points"]:
+        assert point["floor"]["operations"] == Work(5, 4).operations
+        assert [row["contestant"] for row in point["rows"]] == [
+            "minidl numpy",
+            "minidl numpy captured",
+            "NumPy by hand",
+            "NumPy by hand, preallocated",
+        ]
+        assert all(len(row["rounds"]) == 2 for row in point["rows"])
+    assert done.stderr.count("µs per step") == 1
+    assert "run 2 of 2, width 5, batch 4, 1 thread: opens minidl numpy" in done.stderr
 
     single = tmp_path / "b.json"
-    bench(*options, "--json", str(single))
+    bench(*options, "--runs", "1", "--json", str(single))
+    assert len(Report.load(single).points) == 1
     out = bench("compare", str(tmp_path / "a"), str(single)).stdout
     assert "minidl numpy" in out
     assert "taken round by round" in out
@@ -468,6 +532,7 @@ def test_an_interrupted_run_keeps_what_it_has_measured(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--width", "0"], "expected a number of at least 1, got '0'"),
+        (["--quick", "--runs", "0"], "expected a number of at least 1, got '0'"),
         (["--quick", "--width", "5"], "--quick has its own widths"),
         (["--baseline", "me"], "--baseline: expected one of minidl numpy, "),
         (["--backend", "fortran"], "invalid choice: 'fortran'"),

@@ -19,6 +19,7 @@ class ScikitLearn(Contestant):
 
     activations = RELU
     note = (
+        "`MLPRegressor`, since the loss of `MLPClassifier` is another, the cross-entropy; "
         "ReLU in all three layers, since it has one activation for all, and checked against "
         "a reference with ReLU; learning rate times 2 · batch size, which gives the same update"
     )

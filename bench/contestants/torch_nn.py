@@ -12,6 +12,24 @@ from bench.contestants.devices import peak_bytes, require_gpu
 from bench.work import Work
 
 
+def sequential(work: Work) -> nn.Sequential:
+    """The network with its initial parameters."""
+    width = work.width
+    model = nn.Sequential(
+        nn.Linear(2, width),
+        nn.ReLU(),
+        nn.Linear(width, width),
+        nn.Tanh(),
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Linear(width, 2),
+    )
+    with torch.no_grad():
+        for parameter, values in zip(model.parameters(), work.parameters, strict=True):
+            parameter.copy_(torch.tensor(values.T))  # torch keeps weights transposed
+    return model
+
+
 class TorchNN(Contestant):
     """`nn.Sequential`, `nn.MSELoss` and `optim.SGD`.
 
@@ -24,19 +42,7 @@ class TorchNN(Contestant):
         if device != "cpu":
             require_gpu("torch")
         self.device = device
-        width = work.width
-        model = nn.Sequential(
-            nn.Linear(2, width),
-            nn.ReLU(),
-            nn.Linear(width, width),
-            nn.Tanh(),
-            nn.Linear(width, width),
-            nn.ReLU(),
-            nn.Linear(width, 2),
-        ).to(device)
-        with torch.no_grad():
-            for parameter, values in zip(model.parameters(), work.parameters, strict=True):
-                parameter.copy_(torch.tensor(values.T))  # torch keeps weights transposed
+        model = sequential(work).to(device)
         criterion = nn.MSELoss(reduction="sum")
         self.optimizer = torch.optim.SGD(model.parameters(), lr=work.learning_rate)
         self.batches = [

@@ -18,7 +18,16 @@ FEW = ("--width=5", "--batch-size=4", "--rounds=1")
 
 def main() -> None:
     folder, *few = sys.argv[1:]
-    command = [sys.executable, "-m", "bench", "--gpu", "--out", folder, *(FEW if few else SIZES)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "--gpu",
+        "--runs=1",
+        "--out",
+        folder,
+        *(FEW if few else SIZES),
+    ]
     process = subprocess.Popen(command)
     code = None
     while code is None:

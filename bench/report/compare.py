@@ -5,15 +5,16 @@ from __future__ import annotations
 import statistics
 
 from bench.report.table import Table
-from bench.results import Point, Report, quartiles
+from bench.results import Report, quartiles
+from bench.runs import Place, places
 
 LEAST_CHANGE = 0.05
 
 RULE = (
     "Compared is the ratio to {baseline}, taken round by round, which a change of the machine "
-    "leaves alone. A contestant is faster or slower if the quartiles of its ratio in the two "
-    f"reports do not overlap and the medians differ by more than {LEAST_CHANGE:.0%}; else it is "
-    "the same."
+    "leaves alone; the rounds of several runs are taken together. A contestant is faster or slower "
+    "if the quartiles of its ratio in the two reports do not overlap and the medians differ by "
+    f"more than {LEAST_CHANGE:.0%}; else it is the same."
 )
 
 
@@ -22,19 +23,22 @@ def compare(before: Report, after: Report) -> tuple[str, Table]:
     baseline = before.baseline
     header = ["point", "contestant", "ratio before", "ratio after", "change", "verdict"]
     rows = []
-    points = {point.key: point for point in after.points}
-    for old in before.points:
-        new = points.get(old.key)
+    found = {place.key: place for place in places(after)}
+    for old in places(before):
+        new = found.get(old.key)
         if new is None:
             continue
-        here = {row.contestant for row in new.rows}
-        names = [row.contestant for row in old.rows if row.contestant in here]
+        here = {row.contestant for row in new.points[0].rows}
+        names = [row.contestant for row in old.points[0].rows if row.contestant in here]
         rows += [_row(old, new, name, baseline) for name in names if name != baseline]
     return RULE.format(baseline=baseline), [header, *rows]
 
 
-def _row(old: Point, new: Point, contestant: str, baseline: str) -> list[str]:
-    first, second = (point.ratios(contestant, baseline) for point in (old, new))
+def _row(old: Place, new: Place, contestant: str, baseline: str) -> list[str]:
+    first, second = (
+        [ratio for run in place.ratios(contestant, baseline) for ratio in run]
+        for place in (old, new)
+    )
     change = (
         f"{statistics.median(second) / statistics.median(first) - 1:+.1%}"
         if first and second

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.report.page import page
 from bench.report.text import text
 from bench.results import Report
+from bench.runs import places
 
 
 def write(report: Report, folder: Path) -> None:
@@ -30,10 +31,10 @@ def _write_pages(report: Report, folder: Path) -> None:
     from bench.report.plots import plot_bars, plot_growth  # matplotlib: only to draw
 
     pictures = {}
-    for index, point in enumerate(report.points, start=1):
-        if point.timed():
+    for index, place in enumerate(places(report), start=1):
+        if place.timed:
             path = folder / f"bars-{index}.png"
-            plot_bars(point, path)
+            plot_bars(place, path)
             pictures[path.name] = path
     growth = folder / "growth.png"
     if plot_growth(report, growth):

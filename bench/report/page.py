@@ -9,8 +9,9 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from bench.report import table
-from bench.report.text import CHECKED, METHOD
+from bench.report.text import CHECKED, method
 from bench.results import Report
+from bench.runs import places
 
 TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -52,15 +53,15 @@ TEMPLATE = """<!doctype html>
 <h2>Targets</h2>
 {{ show(targets) }}
 {% endif %}
-{% for point in report.points %}
-<h2>{{ point.label[0] | upper }}{{ point.label[1:] }}</h2>
-<p>{{ table.floor_text(point) }}</p>
+{% for place in places %}
+<h2>{{ place.label[0] | upper }}{{ place.label[1:] }}</h2>
+<p>{{ table.floor_text(place) }}</p>
 {% set picture = pictures.get("bars-%d.png" | format(loop.index)) %}
-{% if picture %}<img src="{{ picture }}" alt="Time of a step, {{ point.label }}">{% endif %}
-{{ show(table.text_table(point, report.baseline), "numbers") }}
-{% set groups = table.groups_text(point, report.baseline) %}
+{% if picture %}<img src="{{ picture }}" alt="Time of a step, {{ place.label }}">{% endif %}
+{{ show(table.text_table(place, report.baseline), "numbers") }}
+{% set groups = table.groups_text(place, report.baseline) %}
 {% if groups %}<p>{{ groups }}</p>{% endif %}
-{% set missing = table.missing_table(point) %}
+{% set missing = table.missing_table(place) %}
 {% if missing | length > 1 %}
 <h3>Without times</h3>
 {{ show(missing) }}
@@ -88,7 +89,8 @@ def page(report: Report, pictures: Mapping[str, Path]) -> str:
         report=report,
         table=table,
         targets=table.targets_table(report),
-        method=METHOD.format(baseline=report.baseline),
+        places=places(report),
+        method=method(report),
         checked=CHECKED,
         pictures={name: _embedded(path) for name, path in pictures.items()},
     )

@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 
 from bench.floor import rule
-from bench.results import Point, Report, Row
+from bench.results import Report
+from bench.runs import Place, Spread, Timing
 from bench.targets import judge
 
 Table = list[list[str]]
 """Rows of cells, the header first."""
 
-HEADER = ["contestant", "µs per step", "quartiles", "ratio", "× floor", "first epoch, s"]
-HEADER += ["compile, s", "memory, MiB", "rules"]
+HEADER = ["contestant", "µs per step", "spread", "ratio", "spread of it", "× floor"]
+HEADER += ["first epoch, s", "compile, s", "arrays, MiB", "memory, MiB", "rules"]
 
 
-def text_table(point: Point, baseline: str) -> Table:
+def text_table(place: Place, baseline: str) -> Table:
     """The timed contestants of a point, the fastest first."""
-    return [HEADER, *(_cells(point, row, baseline) for row in point.timed())]
+    return [HEADER, *(_cells(place, timing, baseline) for timing in place.timed)]
 
 
-def _cells(point: Point, row: Row, baseline: str) -> list[str]:
-    low, high = row.quartiles
-    ratios = point.ratios(row.contestant, baseline)
-    floor = point.floor
-    memory = [row.host_bytes] + ([row.device_bytes] if row.device_bytes else [])
+def _cells(place: Place, timing: Timing, baseline: str) -> list[str]:
+    time, ratio, floor = timing.time, place.ratio(timing.contestant, baseline), place.floor
+    memory = [timing.host_bytes] + ([timing.device_bytes] if timing.device_bytes else [])
     return [
-        row.contestant,
-        microseconds(row.median),
-        f"{microseconds(low)} – {microseconds(high)}",
-        f"{statistics.median(ratios):.2f}" if ratios else "–",
-        f"{row.median / max(floor.arithmetic, floor.memory):.1f}" if floor else "–",
-        f"{row.first_seconds:.2f}" if row.first_seconds is not None else "–",
-        f"{row.compile_seconds:.2f}" if row.compile_seconds is not None else "–",
+        timing.contestant,
+        microseconds(time.median),
+        f"{microseconds(time.low)} – {microseconds(time.high)}",
+        f"{ratio.median:.2f}" if ratio else "–",
+        between(ratio, 2),
+        f"{time.median / max(floor.arithmetic, floor.memory):.1f}" if floor else "–",
+        f"{timing.first_seconds:.2f}" if timing.first_seconds is not None else "–",
+        f"{timing.compile_seconds:.2f}" if timing.compile_seconds is not None else "–",
+        f"{timing.array_bytes / 2**20:.2f}" if timing.array_bytes is not None else "–",
         " + ".join(f"{size / 2**20:.0f}" for size in memory if size is not None) or "–",
-        rule(row.median, floor.arithmetic, floor.memory) if floor else "–",
+        rule(time.median, floor.arithmetic, floor.memory) if floor else "–",
     ]
 
 
-def missing_table(point: Point) -> Table:
-    """The contestants without times, and why."""
-    rows = [[row.contestant, row.status, row.reason] for row in point.rows if not row.rounds]
+def missing_table(place: Place) -> Table:
+    """The contestants without times, and why; where that was not so in all runs, in which."""
+    runs: dict[tuple[str, str, str], list[str]] = {}
+    for number, point in enumerate(place.points, start=1):
+        for row in point.rows:
+            if not row.rounds:
+                key = (row.contestant, row.status, row.reason)
+                runs.setdefault(key, []).append(f"run {number}")
+    rows = [
+        [*cells, reason if len(found) == len(place.points) else f"{', '.join(found)}: {reason}"]
+        for (*cells, reason), found in runs.items()
+    ]
     return [["contestant", "status", "reason"], *rows]
 
 
@@ -56,13 +65,14 @@ def notes_table(report: Report) -> Table:
 def targets_table(report: Report) -> Table:
     """The targets and what was measured."""
     return [
-        ["target", "at", "at most", "measured", "verdict"],
+        ["target", "at", "at most", "measured", "spread", "verdict"],
         *(
             [
                 f"{verdict.target.contestant} / {verdict.target.other}",
-                verdict.point.label,
+                verdict.place.label,
                 f"{verdict.target.limit:.2f}",
-                f"{verdict.ratio:.3f}" if verdict.ratio is not None else "–",
+                f"{verdict.ratio.median:.3f}" if verdict.ratio is not None else "–",
+                between(verdict.ratio, 3),
                 verdict.word,
             ]
             for verdict in judge(report)
@@ -96,9 +106,9 @@ def _thread_pools(report: Report) -> list[str]:
     return [f"{text}: {', '.join(names)}" for text, names in users.items()]
 
 
-def floor_text(point: Point) -> str:
+def floor_text(place: Place) -> str:
     """The floor of a point in a sentence."""
-    floor = point.floor
+    floor = place.floor
     if floor is None:
         return "The floor was not measured."
     rate = floor.operations_per_second / 1e9
@@ -112,8 +122,9 @@ def floor_text(point: Point) -> str:
     )
 
 
-def groups_text(point: Point, baseline: str) -> str:
+def groups_text(place: Place, baseline: str) -> str:
     """In a sentence how the contestants were timed in groups; nothing if all took turns."""
+    point = place.points[0]
     count = 1 + max((row.group for row in point.rows), default=0)
     if count == 1:
         return ""
@@ -121,6 +132,11 @@ def groups_text(point: Point, baseline: str) -> str:
     if point.repeated:
         return f"{together}, {baseline} in each: a ratio is to its time in the same group."
     return f"{together}, and none beside {baseline}, so there are no ratios."
+
+
+def between(spread: Spread | None, digits: int) -> str:
+    """A spread as `0.79 – 0.83`."""
+    return f"{spread.low:.{digits}f} – {spread.high:.{digits}f}" if spread else "–"
 
 
 def markdown(table: Table) -> str:
