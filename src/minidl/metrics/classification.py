@@ -14,6 +14,7 @@ from minidl.backend import (
     constant,
     device_of,
     dtype_name,
+    library,
     matmul,
     namespace,
     to_numpy,
@@ -75,7 +76,8 @@ def top_k_error(output: Array, target: Array, *, k: int, ignore_index: int = -10
     own = xp.take_along_axis(output, own_class, axis=-1)
     comes_first = xp.arange(output.shape[-1], device=device_of(output)) < own_class
     is_ahead = (output > own) | ((output == own) & comes_first)
-    is_right = _without_nan(xp.count_nonzero(is_ahead, axis=-1) < k, output) & counted
+    rank = xp.sum(xp.astype(is_ahead, classes.dtype), axis=-1)
+    is_right = _without_nan(rank < k, output) & counted
     total = _count(counted)
     return (total - _count(is_right)) / total if total else math.nan
 
@@ -128,7 +130,7 @@ def judged(owner: str, output: Array, target: Array, ignore_index: int) -> tuple
     if not _is_one_hot(target):
         largest = xp.take_along_axis(target, classes[..., None], axis=-1)
         is_largest = ~(target < largest)  # so is whatever meets a NaN
-        is_one = xp.count_nonzero(is_largest, axis=-1) == 1
+        is_one = xp.sum(xp.astype(is_largest, classes.dtype), axis=-1) == 1
         _check_all(owner, "a target with one largest probability for each sample", is_one)
     return classes, classes >= 0
 
@@ -173,7 +175,7 @@ def _without_nan(mask: Array, x: Array) -> Array:
 
 
 def _count(mask: Array) -> int:
-    return int(namespace(mask).count_nonzero(mask))
+    return int(library(mask).count_nonzero(mask))
 
 
 def _check_all(owner: str, expected: str, is_good: Array) -> None:
