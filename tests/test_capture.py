@@ -22,7 +22,7 @@ from minidl.capture.state import State as CaptureState
 
 State: TypeAlias = list[minidl.Module | minidl.Optimizer]
 
-RECORDING = ("numpy", "jax", "torch:cuda", "cupy")
+RECORDING = ("numpy", "jax", "torch", "cupy")
 
 
 class Run:

@@ -9,8 +9,8 @@
         return value
 
 How it is done depends on the library: a CUDA graph for CuPy and for PyTorch on a GPU, `jax.jit` for
-JAX, a list of calls into prepared arrays for NumPy, `torch.compile` on request for PyTorch. On
-array_api_strict, and on PyTorch on the CPU without the request, the step stays as it is.
+JAX, a list of calls into prepared arrays for NumPy and for PyTorch on the CPU, `torch.compile` on
+request for PyTorch. On array_api_strict the step stays as it is.
 """
 
 from __future__ import annotations
@@ -79,16 +79,19 @@ def capture(
     cells = State(state)
     if mode == "compile":
         step = compiled(step, state)
-    if cells.backend.name.startswith(("numpy", *_WHOLE_LOOPS)):
+    name = cells.backend.name
+    if name.startswith(_WHOLE_LOOPS) or (name in _TAPES and mode == "auto"):
         return _Captured(step, cells, constants, _record)
     return functools.wraps(step)(functools.partial(_with, step, constants)) if constants else step
 
+
+_TAPES = ("numpy", "torch")
 
 _WHOLE_LOOPS = ("jax", "torch:cuda", "cupy")
 
 
 def records_loops(state: Iterable[Module | Optimizer]) -> bool:
-    """Whether many steps are better recorded as one. On NumPy they are not, where the recording of
+    """Whether many steps are better recorded as one. Lists of calls are not, where the recording of
     a step costs nothing more for being called again."""
     return State(state).backend.name.startswith(_WHOLE_LOOPS)
 
@@ -145,10 +148,10 @@ def _record(
     backend = state.backend
     if backend.library == "jax":
         return Trace(step, state, constants)
-    if backend.library == "numpy":
-        from minidl.capture.tape import NumPyTape
+    if backend.name in _TAPES:
+        from minidl.capture.tape import StepTape
 
-        return NumPyTape(step, state, inputs, constants)
+        return StepTape(step, state, inputs, constants)
     inputs = tuple(backend.asarray(x) if _is_host_index(x) else x for x in inputs)
     if backend.library == "torch":
         from minidl.capture.torch_graph import TorchGraph

@@ -22,7 +22,7 @@ def reads_a_value(error: BaseException) -> CaptureError:
 
 
 def leaves_the_record(what: str) -> CaptureError:
-    """The error for something that NumPy does and a recording cannot note."""
+    """The error for something that a library does and a recording cannot note."""
     return CaptureError(
         "capture: expected a step of functions that can be recorded, got one that uses "
         f"{what}; say it by others of the array API, or train with capture='off'"

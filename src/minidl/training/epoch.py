@@ -24,9 +24,9 @@ MOST_BATCHES = 1000
 """A recording on a GPU holds every operation of its batches, so it holds no more than these."""
 
 MOST_RECORDED = 2**27
-"""On NumPy a recording holds all results of a step while it is made, and saves the time of the
-calls, some 27 µs a step. Where a batch times the parameters, and the inputs of a sample, is more
-than this, that is under a hundredth of the step, which is not recorded."""
+"""On the CPU a recording takes two steps and memory of its own, and saves time between calls, some
+27 µs a step on NumPy. Where a batch times the parameters, and the inputs of a sample, is more than
+this, that is under a hundredth of the step, which is not recorded."""
 
 
 class Epoch:
@@ -48,7 +48,7 @@ class Epoch:
         optimizer: The optimizer, made from the model's parameters.
         data: Inputs and targets, both with the samples along the first axis.
         batch_size: The number of samples in a batch, at least 1; the last may be smaller.
-        capture: `"auto"` records epochs on GPUs and on JAX, and the step on NumPy, `"off"`
+        capture: `"auto"` records epochs on GPUs and on JAX, and else the step, `"off"`
             nothing; `"compile"` also has PyTorch compile the step: see `minidl.capture` for what
             a step may then do.
 
@@ -56,7 +56,7 @@ class Epoch:
         TypeError: for a batch size that is no integer, or anything of another kind.
         ValueError: for another `capture`, a batch size below 1, data that do not go together, or
             an optimizer with a parameter that is not the model's.
-        CaptureError: at the first call, if the step cannot be recorded; on NumPy there is a
+        CaptureError: at the first call, if the step cannot be recorded; on the CPU there is a
             warning instead, and it is taken as it is.
     """
 

@@ -71,8 +71,8 @@ def fit(
         TypeError: for an argument of another kind.
         ValueError: for epochs or a batch size below 1, no samples, another `capture`, metrics
             without anything to judge, or an optimizer or a schedule that is not of this training.
-        CaptureError: if the step cannot be recorded; `capture="off"` trains without, as NumPy
-            does by itself, with a warning.
+        CaptureError: if the step cannot be recorded; `capture="off"` trains without, which
+            NumPy and PyTorch on the CPU do by themselves, with a warning.
         NonFiniteLossError: if the loss of an epoch is not finite, or a parameter or a buffer after
             the last one. The error names the epoch.
     """
