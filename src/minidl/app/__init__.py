@@ -12,11 +12,10 @@ from minidl import signals
 def main() -> NoReturn:
     """The entry point of the command `minidl`, which ends the process with its exit code."""
     signals.heed()
-    for name in ("typer", "rich", "matplotlib", "safetensors"):
+    packages = "typer rich matplotlib safetensors threadpoolctl"
+    for name in packages.split():
         if importlib.util.find_spec(name) is None:
-            sys.exit(
-                f"minidl: {name} is not installed: pip install typer rich matplotlib safetensors"
-            )
+            sys.exit(f"minidl: {name} is not installed: pip install {packages}")
     from minidl.app.terminal import prepare
 
     prepare()
