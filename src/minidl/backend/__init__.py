@@ -9,6 +9,8 @@ environment variable `MINIDL_BACKEND` named when minidl was imported, or `numpy`
 """
 
 from minidl.backend.arrays import (
+    accumulated,
+    affine,
     alike,
     constant,
     detached,
@@ -25,6 +27,7 @@ from minidl.backend.arrays import (
     overwritten,
     product,
     selected,
+    summed,
     zeroed,
 )
 from minidl.backend.base import DTYPES, Array, Backend, BackendError, to_numpy
@@ -45,6 +48,8 @@ __all__ = [
     "BackendError",
     "BackendStatus",
     "UnusableBackendError",
+    "accumulated",
+    "affine",
     "alike",
     "available_backends",
     "backend_of",
@@ -65,6 +70,7 @@ __all__ = [
     "overwritten",
     "product",
     "selected",
+    "summed",
     "to_numpy",
     "use_backend",
     "zeroed",
