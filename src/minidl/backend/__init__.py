@@ -9,6 +9,8 @@ environment variable `MINIDL_BACKEND` named when minidl was imported, or `numpy`
 """
 
 from minidl.backend.arrays import (
+    accumulated,
+    affine,
     alike,
     constant,
     detached,
@@ -26,6 +28,7 @@ from minidl.backend.arrays import (
     product,
     rows_of,
     selected,
+    summed,
     zeroed,
 )
 from minidl.backend.base import DTYPES, Array, Backend, BackendError, to_numpy
@@ -46,6 +49,8 @@ __all__ = [
     "BackendError",
     "BackendStatus",
     "UnusableBackendError",
+    "accumulated",
+    "affine",
     "alike",
     "available_backends",
     "backend_of",
@@ -67,6 +72,7 @@ __all__ = [
     "product",
     "rows_of",
     "selected",
+    "summed",
     "to_numpy",
     "use_backend",
     "zeroed",

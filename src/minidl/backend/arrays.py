@@ -30,7 +30,10 @@ def device_of(x: Array) -> Any:
 
 def device_key(x: Array) -> Any:
     """What identifies the device of an array and may be part of a key; None where JAX traces."""
-    device = device_of(x)
+    try:
+        device = x.device
+    except AttributeError:
+        return None
     return repr(device) if device.__hash__ is None else device  # CuPy's devices have no hash
 
 
@@ -38,6 +41,7 @@ def device_key(x: Array) -> Any:
 # torch.compile warns.
 _namespaces: dict[type, Any] = {}
 _libraries: dict[type, Any] = {}
+_compiling: dict[type, Callable[[], bool]] = {}  # of torch, whether torch.compile traces
 _writeable: dict[type, bool] = {}
 
 
@@ -51,7 +55,9 @@ def namespace(x: Array) -> Any:
         xp = _namespaces[type(x)] = array_api_compat.array_namespace(x)
         # Now, since torch.compile traces no import.
         name = xp.__name__.removeprefix("array_api_compat.")
-        _libraries[type(x)] = importlib.import_module(name)
+        _libraries[type(x)] = library = importlib.import_module(name)
+        if name == "torch":
+            _compiling[type(x)] = library.compiler.is_compiling
     return xp
 
 
@@ -110,13 +116,16 @@ def constant(value: float, shape: tuple[int, ...], like: Array) -> Array:
     It is found again by its value, and NaN, which no value equals, as the object `math.nan`.
     """
     key: tuple[Any, ...]
-    if type(like) is np.ndarray:  # a step asks ten times, and NumPy has neither devices nor traces
+    kind = type(like)
+    if kind is np.ndarray:  # a step asks ten times, and NumPy has neither devices nor traces
         key = (value, shape, like.dtype)
     else:
-        device = device_key(like)
-        if _is_traced(like, device):  # what is made in a trace ends with it
+        if kind not in _libraries:
+            namespace(like)
+        device, is_compiling = device_key(like), _compiling.get(kind)
+        if device is None or (is_compiling and is_compiling()):  # what a trace makes ends with it
             return namespace(like).full(shape, value, dtype=like.dtype, device=device_of(like))
-        key = (value, shape, type(like), like.dtype, device)
+        key = (value, shape, kind, like.dtype, device)
     known = _constants.get(key)
     if known is None:
         if math.isnan(value) and library(like).__name__ == "jax.numpy":
@@ -157,12 +166,6 @@ def no_new_constants() -> Iterator[None]:
             del _constants[key]
 
 
-def _is_traced(x: Array, device: Any) -> bool:
-    """Whether JAX or torch.compile traces `x`."""
-    xp = library(x)
-    return device is None or (xp.__name__ == "torch" and xp.compiler.is_compiling())
-
-
 Product: TypeAlias = Callable[[Array, Array], Array]
 
 # By thread, and no context variable, which torch.compile does not trace.
@@ -174,8 +177,26 @@ def matmul(a: Array, b: Array) -> Array:
 
     `a @ b`, except while a recording of this thread has put a product of its own in its place.
     """
-    product = _products.get(threading.get_ident()) if _products else None
+    if not _products:
+        return a @ b
+    product = _products.get(threading.get_ident())
     return a @ b if product is None else product(a, b)
+
+
+def affine(x: Array, weights: Array, bias: Array) -> Array:
+    """x · W + b, for a matrix W and a vector b."""
+    if hasattr(bias, "addmm") and x.ndim == 2:  # of torch, one call
+        return bias.addmm(x, weights)
+    return matmul(x, weights) + bias
+
+
+def accumulated(total: Array, a: Array, b: Array) -> Array:
+    """`total` + a · b, for a matrix or a vector a and a matrix b: in place where arrays can be
+    written to."""
+    if hasattr(total, "addmm_"):  # of torch, one call
+        return total.addmm_(a, b) if a.ndim == 2 else total.addmv_(b.T, a)
+    total += matmul(a, b)
+    return total
 
 
 @contextmanager
@@ -202,9 +223,10 @@ def selected(x: Array, mask: Array) -> Array:
     A product with 0 and 1 would make NaN of what is infinite. On NumPy it is a product of the
     bits, as integers: on a mask without a pattern its `where` takes three times as long.
     """
-    integer = _INTEGERS.get(x.dtype) if library(x) is np else None
+    xp = library(x)
+    integer = _INTEGERS.get(x.dtype) if xp is np else None
     if integer is None:
-        return library(x).where(mask, x, constant(0, (), x))
+        return xp.where(mask, x, constant(0, (), x))
     bits = mask.astype(integer)
     bits *= x.view(integer)
     return bits.view(x.dtype)
@@ -219,6 +241,13 @@ def rows_of(x: Array, indices: Array) -> Array:
     if isinstance(x, np.ndarray) and not x.flags.c_contiguous:
         return x[indices]
     return namespace(x).take(x, indices, axis=0)
+
+
+def summed(x: Array) -> Array:
+    """The sum of all elements of an array of floating numbers."""
+    if type(x) is np.ndarray:  # np.sum takes twice as long to get there
+        return np.add.reduce(x, axis=None)
+    return library(x).sum(x)
 
 
 def fill(x: Array, value: float) -> None:
@@ -239,6 +268,8 @@ def overwritten(x: Array, value: Array) -> Array:
 
 def zeroed(x: Array) -> Array:
     """`x` set to zero in place; a new array of zeros where arrays cannot be written to."""
+    if hasattr(x, "zero_"):  # of torch
+        return x.zero_()
     if is_writeable(x):
         fill(x, 0)
         return x

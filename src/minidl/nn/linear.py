@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, Backend, constant, get_backend, matmul, namespace
+from minidl.backend import (
+    Array,
+    Backend,
+    accumulated,
+    affine,
+    constant,
+    get_backend,
+    matmul,
+    namespace,
+)
 from minidl.nn.checks import check_array, saved
 from minidl.nn.initializers import Initializer, XavierUniform
 from minidl.nn.module import Module
@@ -79,8 +88,9 @@ class Linear(Module):
         """Equation 8: y = x · W + b."""
         weights, bias = self.weights.value, self.bias
         check_array(self, "x", x, weights, (..., self.in_features))
-        self.saved = x
-        return matmul(x, weights) if bias is None else matmul(x, weights) + bias.value
+        y = matmul(x, weights) if bias is None else affine(x, weights, bias.value)
+        self.saved = x, y.shape
+        return y
 
     def backward(self, grad_output: Array) -> Array:
         """Equation 9, after equations 10 and 11 by `accumulate`."""
@@ -89,14 +99,16 @@ class Linear(Module):
 
     def accumulate(self, grad_output: Array) -> None:
         """Equations 10 and 11, summed over all leading dimensions."""
-        x = saved(self)
-        check_array(self, "grad_output", grad_output, x, (*x.shape[:-1], self.out_features))
+        x, shape = saved(self)
+        check_array(self, "grad_output", grad_output, x, shape)
         if x.ndim != 2:
             x, grad_output = _as_matrix(x), _as_matrix(grad_output)
-        if self.weights.trainable:
-            self.weights.grad += matmul(x.T, grad_output)
-        if self.bias is not None and self.bias.trainable:
-            self.bias.grad += matmul(constant(1, x.shape[:1], x), grad_output)
+        weights, bias = self.weights, self.bias
+        if weights.trainable:
+            weights.grad = accumulated(weights.grad, x.T, grad_output)
+        if bias is not None and bias.trainable:
+            ones = constant(1, (x.shape[0],), x)
+            bias.grad = accumulated(bias.grad, ones, grad_output)
 
 
 def _as_matrix(x: Array) -> Array:

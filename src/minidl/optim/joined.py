@@ -30,6 +30,7 @@ class Joined:
     def __init__(self, parameters: Sequence[Parameter], attribute: str, owner: str) -> None:
         self._parameters = parameters
         self._attribute = attribute
+        self._attributes = [attribute] * len(parameters)  # for `map`, as steps ask thrice
         self._owner = owner
         self._shapes = [tuple(getattr(p, attribute).shape) for p in parameters]
         self._vectors: list[list[int]] = [list(range(len(parameters)))]
@@ -44,20 +45,24 @@ class Joined:
 
     def gather(self) -> list[Array]:
         """The vectors, of shape `(total number of elements,)`, or the arrays."""
-        arrays = [getattr(parameter, self._attribute) for parameter in self._parameters]
-        if len(self._known) != len(arrays) or not all(map(operator.is_, arrays, self._known)):
-            for p, array, shape in zip(self._parameters, arrays, self._shapes, strict=True):
-                check_array(p, self._attribute, array, arrays[0], shape)
-            trained = [[i for i in one if self._parameters[i].trainable] for one in self._vectors]
-            self._known = arrays
-            # NumPy's operations make scalars of arrays without dimensions
-            if is_writeable(arrays[0]) or isinstance(arrays[0], np.generic):
-                self.parts = [part for part in trained if part]
-                self._joined = [self._make_views(part) for part in self.parts]
-            else:
-                self.parts = [[i] for part in trained for i in part]
-                self._joined = [arrays[i] for part in self.parts for i in part]
+        arrays = map(getattr, self._parameters, self._attributes)
+        if not (self._known and all(map(operator.is_, arrays, self._known))):
+            self._join()
         return self._joined
+
+    def _join(self) -> None:
+        arrays = [getattr(parameter, self._attribute) for parameter in self._parameters]
+        for p, array, shape in zip(self._parameters, arrays, self._shapes, strict=True):
+            check_array(p, self._attribute, array, arrays[0], shape)
+        trained = [[i for i in one if self._parameters[i].trainable] for one in self._vectors]
+        self._known = arrays
+        # NumPy's operations make scalars of arrays without dimensions
+        if is_writeable(arrays[0]) or isinstance(arrays[0], np.generic):
+            self.parts = [part for part in trained if part]
+            self._joined = [self._make_views(part) for part in self.parts]
+        else:
+            self.parts = [[i] for part in trained for i in part]
+            self._joined = [arrays[i] for part in self.parts for i in part]
 
     def arrange(self, vectors: list[list[int]]) -> None:
         """Join these parameters, by their numbers, to a vector each from now on."""

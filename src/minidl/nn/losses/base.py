@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any
 
-from minidl.backend import Array, constant, detached, library, namespace
+from minidl.backend import Array, constant, detached, library, namespace, summed
 from minidl.nn.checks import check_array
 from minidl.nn.numbers import shortly
 
@@ -82,20 +82,19 @@ class Loss(ABC):
         The scale is a number or an array of the losses' shape; None stands for 1. The mean is by
         the sum of `counts`, which are the weights if they are not given.
         """
-        xp = namespace(losses)
         if weights is None:
-            total = xp.sum(losses)
+            total = summed(losses)
             if self.reduction == "sum":
                 return total, None
             count = max(1, math.prod(losses.shape))
             return total / count, 1 / count
         if self.reduction == "sum":
-            return xp.sum(losses * weights), weights
-        where, total = library(losses).where, xp.sum(weights if counts is None else counts)
+            return summed(losses * weights), weights
+        where, total = library(losses).where, summed(weights if counts is None else counts)
         zero, one, nan = (constant(value, (), losses) for value in (0, 1, math.nan))
         nothing = total == zero
         scale = where(nothing, zero, weights) / where(nothing, one, total)  # 0 / 0 would warn
-        return where(nothing, nan, xp.sum(losses * scale)), scale
+        return where(nothing, nan, summed(losses * scale)), scale
 
     def _scaled(self, gradient: Array, scale: Array | float | None) -> Array:
         """The gradient of the loss from that of the elements' losses."""
