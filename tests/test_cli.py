@@ -611,6 +611,6 @@ def test_without_the_extra(
         main()
     assert (
         exited.value.code
-        == "minidl: typer is not installed: pip install typer rich matplotlib safetensors"
+        == "minidl: typer is not installed: pip install typer rich matplotlib safetensors threadpoolctl"
     )
     assert capsys.readouterr().out == ""

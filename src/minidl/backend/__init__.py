@@ -9,6 +9,7 @@ environment variable `MINIDL_BACKEND` named when minidl was imported, or `numpy`
 """
 
 from minidl.backend.arrays import (
+    accumulated,
     affine,
     alike,
     constant,
@@ -48,6 +49,7 @@ __all__ = [
     "BackendError",
     "BackendStatus",
     "UnusableBackendError",
+    "accumulated",
     "affine",
     "alike",
     "available_backends",

@@ -53,8 +53,9 @@ def _not_finite(array: Array) -> tuple[int, list[int]]:
     than memory, so that the host looks at some rows at a time."""
     rows = max(1, 2**22 // max(1, math.prod(array.shape[1:])))
     count, first = 0, list[int]()
-    for start in range(0, array.shape[0], rows):
-        bad = ~np.isfinite(to_numpy(array[start : start + rows, ...]))
+    samples = array.shape[0]
+    for start in range(0, samples, rows):
+        bad = ~np.isfinite(to_numpy(array[start : min(start + rows, samples), ...]))
         if bad.any():
             if not count:
                 row, *place = np.argwhere(bad)[0].tolist()
