@@ -9,7 +9,6 @@ environment variable `MINIDL_BACKEND` named when minidl was imported, or `numpy`
 """
 
 from minidl.backend.arrays import (
-    accumulated,
     affine,
     alike,
     constant,
@@ -48,7 +47,6 @@ __all__ = [
     "BackendError",
     "BackendStatus",
     "UnusableBackendError",
-    "accumulated",
     "affine",
     "alike",
     "available_backends",

@@ -190,15 +190,6 @@ def affine(x: Array, weights: Array, bias: Array) -> Array:
     return matmul(x, weights) + bias
 
 
-def accumulated(total: Array, a: Array, b: Array) -> Array:
-    """`total` + a · b, for a matrix or a vector a and a matrix b: in place where arrays can be
-    written to."""
-    if hasattr(total, "addmm_"):  # of torch, one call
-        return total.addmm_(a, b) if a.ndim == 2 else total.addmv_(b.T, a)
-    total += matmul(a, b)
-    return total
-
-
 @contextmanager
 def product(function: Product) -> Iterator[None]:
     """A block in which `matmul` is `function` for this thread."""

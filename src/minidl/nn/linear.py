@@ -10,7 +10,6 @@ import numpy as np
 from minidl.backend import (
     Array,
     Backend,
-    accumulated,
     affine,
     constant,
     get_backend,
@@ -103,12 +102,10 @@ class Linear(Module):
         check_array(self, "grad_output", grad_output, x, shape)
         if x.ndim != 2:
             x, grad_output = _as_matrix(x), _as_matrix(grad_output)
-        weights, bias = self.weights, self.bias
-        if weights.trainable:
-            weights.grad = accumulated(weights.grad, x.T, grad_output)
-        if bias is not None and bias.trainable:
-            ones = constant(1, (x.shape[0],), x)
-            bias.grad = accumulated(bias.grad, ones, grad_output)
+        if self.weights.trainable:
+            self.weights.grad += matmul(x.T, grad_output)
+        if self.bias is not None and self.bias.trainable:
+            self.bias.grad += matmul(constant(1, (x.shape[0],), x), grad_output)
 
 
 def _as_matrix(x: Array) -> Array:
