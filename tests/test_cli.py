@@ -609,8 +609,6 @@ def test_without_the_extra(
     monkeypatch.setitem(sys.modules, "typer", None)
     with pytest.raises(SystemExit) as exited:
         main()
-    assert (
-        exited.value.code
-        == "minidl: typer is not installed: pip install typer rich matplotlib safetensors threadpoolctl"
-    )
+    packages = "typer rich matplotlib safetensors threadpoolctl"
+    assert exited.value.code == f"minidl: typer is not installed: pip install {packages}"
     assert capsys.readouterr().out == ""
