@@ -103,5 +103,7 @@ def test_a_data_frame(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_no_data_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     for library in ("pandas", "polars"):
         monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(ModuleNotFoundError, match="expected pandas or polars, got neither; pip"):
+    with pytest.raises(
+        ModuleNotFoundError, match="expected pandas or polars, got neither; install"
+    ):
         History().to_frame()

@@ -130,5 +130,5 @@ class History(Mapping[str, list[float]]):
             if importlib.util.find_spec(name):
                 return importlib.import_module(name).DataFrame(columns)
         raise ModuleNotFoundError(
-            "History.to_frame: expected pandas or polars, got neither; pip install pandas"
+            "History.to_frame: expected pandas or polars, got neither; install one of them"
         )
