@@ -31,8 +31,8 @@ from minidl.training.history import History
 from minidl.training.hooks import Callback, checked_callbacks, end_epoch, running
 from minidl.training.threads import suited_threads
 
-EVALUATED = 1000
-"""The number of validation samples in a batch, where the training data have a size of their own."""
+JUDGED = 1000
+"""The least number of samples in a batch when the model is judged: small batches take longer."""
 
 
 def fit(
@@ -79,7 +79,7 @@ def fit(
         shuffle: Whether each epoch has an order of its own; an iterable has its own anyway.
         drop_last: Whether a last batch that is smaller is left out.
         validation: Data that are not trained on, in any of the forms. With them, their loss is
-            taken after each epoch, as by `evaluate`, in batches of the same size.
+            taken after each epoch, as by `evaluate`, in batches of that size or 1000.
         metrics: What else is taken of the validation data, by name: functions of the output and
             the target of all of them that return a number, such as
             `{"error": minidl.classification_error}`. For them the outputs of all batches are kept.
@@ -122,7 +122,7 @@ def fit(
     epochs = check_count("fit", "epochs", epochs)
     size = checked_batch_size("fit", data, batch_size)
     samples_used("fit", data, size, drop_last)
-    size = size or EVALUATED
+    judged_size = max(size, JUDGED)
     check_flag("fit", "shuffle", shuffle)
     if validation is not None:
         validation = checked_data("fit", "validation", validation)
@@ -165,17 +165,17 @@ def fit(
         """The columns of the history that judge the model, each with its next entry."""
         entries = {}
         if validation is not None:
-            found = judged("fit", model, loss, validation, size, metrics)
+            found = judged("fit", model, loss, validation, judged_size, metrics)
             entries = {"validation_loss": found.pop("loss"), **found}
         if train_metrics:
-            found = judged("fit", model, None, data, size, metrics)
+            found = judged("fit", model, None, data, judged_size, metrics)
             entries |= {f"train_{name}": value for name, value in found.items()}
         return entries
 
     start = time.perf_counter() - history.get("seconds", [0.0])[-1]
     with (
         np.errstate(over="ignore", invalid="ignore"),  # the check of the loss says it better
-        suited_threads("fit", threads, model, data, size),
+        suited_threads("fit", threads, model, data, size or JUDGED),
     ):
         try:
             judge()
