@@ -27,6 +27,8 @@ for extra in ("typer", "rich", "matplotlib", "safetensors"):
     pytest.importorskip(extra, reason=f"{extra} of the extra [cli] is not installed")
 
 from minidl.app import backends, experiment, main, reproduce, train  # noqa: E402  (needs the extra)
+from minidl.training import History  # noqa: E402
+from minidl.training.checkpoints import Checkpoints  # noqa: E402
 
 FILES = [
     "config.json",
@@ -442,7 +444,7 @@ def test_too_little_memory(run: Run, monkeypatch: pytest.MonkeyPatch, name: str)
         "JAX's": RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 7 TiB"),
     }
 
-    def train_session(*_: object) -> None:
+    def train_session(*_: object, **__: object) -> None:
         raise errors[name]
 
     monkeypatch.setattr(train, "run", train_session)
@@ -454,7 +456,7 @@ def test_too_little_memory(run: Run, monkeypatch: pytest.MonkeyPatch, name: str)
 
 
 def test_a_fault_of_its_own_shows_where(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train_session(*_: object) -> None:
+    def train_session(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(train, "run", train_session)
@@ -612,3 +614,46 @@ def test_without_the_extra(
     packages = "typer rich matplotlib safetensors threadpoolctl"
     assert exited.value.code == f"minidl: typer is not installed: pip install {packages}"
     assert capsys.readouterr().out == ""
+
+
+def test_a_training_goes_on_from_its_checkpoints(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("train", "--json", "--epochs", "6", "--checkpoint", "kept")
+    whole = json.loads(run(*options[:4], "--out", "whole").out)
+    write = Checkpoints.epoch_ended
+
+    def terminated(self: Checkpoints, history: History, epochs: int, _: bool) -> None:
+        write(self, history, epochs, history.epochs == 4)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "epoch_ended", terminated)
+        done = run(*options, "--out", "killed")
+    message = "minidl: terminated; --resume goes on from the checkpoint in kept\n"
+    assert (done.code, done.out, done.err) == (143, "", message)
+    assert files(".") == ["kept", "whole"]
+    done = run(*options, "--out", "anew")
+    assert done.code == 2
+    assert "epoch-000004.safetensors; --resume goes on from there" in done.err
+    for out in ("resumed", "again"):  # and one that has come to its end
+        resumed = json.loads(run(*options, "--resume", "--out", out).out)
+        changing = {"seconds", "folder"}
+        assert resumed.keys() == whole.keys()
+        assert {k: resumed[k] for k in whole if k not in changing} == {
+            k: whole[k] for k in whole if k not in changing
+        }
+        assert files(out) == FILES
+    done = run(*options, "--resume", "--hidden", "5", "--activations", "tanh", "--out", "other")
+    assert done.code == 2
+    assert done.err.startswith("minidl: checkpoint: expected the training of kept")
+
+
+def test_there_is_nothing_to_resume_without_a_checkpoint(run: Run) -> None:
+    done = run("train", "--resume")
+    assert done.code == 2
+    assert "resume: expected --checkpoint FOLDER to go on from, got none" in done.err
+
+
+def test_a_checkpoint_that_cannot_be_made(run: Run) -> None:
+    Path("file").touch()
+    done = run("train", "--epochs", "2", "--checkpoint", "file")
+    assert done.code == 1
+    assert done.err == "minidl: checkpoint: file: File exists\n"

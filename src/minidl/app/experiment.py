@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -179,6 +180,8 @@ def run(
     experiment: Experiment,
     callbacks: Iterable[Callable[[Session], object]] = (),
     threads: str = "auto",
+    checkpoint: Path | None = None,
+    resume: bool = False,
 ) -> Session:
     """Run an experiment.
 
@@ -188,9 +191,11 @@ def run(
     Args:
         experiment: What to train and how.
         callbacks: Called after each epoch with the session so far.
-        threads: `"auto"` or `"off"`, as for `fit`.
+        threads, checkpoint, resume: As for `fit`.
 
     Raises:
+        ValueError, FileFormatError: for checkpoints that this training cannot go on from.
+        SystemExit: after SIGTERM and a checkpoint.
         NonFiniteLossError: if training diverges.
         KeyboardInterrupt: if it is interrupted before the end of the first epoch. Later, what was
             learnt so far is returned.
@@ -218,7 +223,7 @@ def run(
 
     try:
         with interruptible():
-            fit(
+            session.history = fit(
                 network,
                 LOSSES[experiment.loss](),
                 optimizer,
@@ -231,6 +236,8 @@ def run(
                 rng=order_rng,
                 callbacks=[schedule, after_epoch],
                 threads=threads,
+                checkpoint=checkpoint,
+                resume=resume,
             )
     except KeyboardInterrupt:
         if not session.history.epochs:

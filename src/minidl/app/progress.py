@@ -18,9 +18,9 @@ from minidl.app.terminal import open_console
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[str], None]]:
+def progress(total: int) -> Iterator[Callable[[int, str], None]]:
     """A progress bar on standard error, if that is a terminal; the block gets a function that
-    advances it by one and shows a text."""
+    shows how much of it is done, and a text."""
     columns = (
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
@@ -30,4 +30,4 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
     console = open_console(stderr=True)
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=total, text="")
-        yield lambda text: bar.update(task, advance=1, text=text)
+        yield lambda done, text: bar.update(task, completed=done, text=text)

@@ -52,7 +52,9 @@ def reproduce(
         with progress(sessions * len(trained)) as advance:
             try:
                 for number in range(sessions):
-                    for name, session in _run_all(networks(where, seed + number), advance, threads):
+                    experiments = networks(where, seed + number)
+                    before = number * len(experiments)
+                    for name, session in _run_all(experiments, before, advance, threads):
                         trained[name].append(session)
                     folder.touch()
             except KeyboardInterrupt:
@@ -94,15 +96,18 @@ def reproduce(
 
 
 def _run_all(
-    experiments: dict[str, Experiment], advance: Callable[[str], None], threads: str
+    experiments: dict[str, Experiment],
+    before: int,
+    advance: Callable[[int, str], None],
+    threads: str,
 ) -> list[tuple[str, Session]]:
     """Train each network once; all of them or, if it is interrupted, none."""
     sessions = []
-    for name, experiment in experiments.items():
+    for number, (name, experiment) in enumerate(experiments.items(), start=before + 1):
         session = run(experiment, (), threads)
         if session.interrupted:
             raise KeyboardInterrupt
-        advance(f"{name} network, seed {experiment.seed}: test {session.test_error:.1%}")
+        advance(number, f"{name} network, seed {experiment.seed}: test {session.test_error:.1%}")
         sessions.append((name, session))
     return sessions
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from minidl import signals
 from minidl.app.folder import FolderError, NewFolder
 from minidl.app.terminal import OutputError, fail
+from minidl.exchange import FileFormatError
 from minidl.training import NonFiniteLossError
 
 Writer = Callable[[Path], None]
@@ -41,6 +42,25 @@ def running() -> Iterator[None]:
         fail(str(error), code=1)
     except KeyboardInterrupt:
         fail("interrupted; nothing was written", code=signals.exit_code())
+
+
+@contextmanager
+def checkpoints(folder: Path | None) -> Iterator[None]:
+    """A block that trains with checkpoints in a folder, if there is one: those that it cannot go on
+    from are wrong usage, and SIGTERM ends it with one more."""
+    try:
+        yield
+    except (FileFormatError, ValueError) as error:
+        if folder is None:
+            raise
+        words = str(error).removeprefix("fit: ").replace("resume=True", "--resume")
+        fail(f"checkpoint: {words}", code=2)
+    except OSError as error:
+        if folder is None:
+            raise
+        fail(f"checkpoint: {folder}: {error.strerror}", code=1)
+    except SystemExit:
+        fail(f"terminated; --resume goes on from the checkpoint in {folder}", code=143)
 
 
 def keep(folder: NewFolder, results: Mapping[str, Writer], pictures: Mapping[str, Writer]) -> str:

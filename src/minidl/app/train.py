@@ -17,7 +17,7 @@ from minidl.app.options import BackendOption, DtypeOption, JsonOption, OutOption
 from minidl.app.page import Snapshots, write_report
 from minidl.app.plots import plot_decision, plot_history
 from minidl.app.progress import progress
-from minidl.app.runs import end, keep, place, printing, running, usage, write_json
+from minidl.app.runs import checkpoints, end, keep, place, printing, running, usage, write_json
 from minidl.app.terminal import plain, show, table
 from minidl.backend import get_backend
 from minidl.exchange import save
@@ -94,6 +94,23 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = 0,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to write the state of the training after each epoch.",
+            metavar="FOLDER",
+            show_default=False,
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on from the newest checkpoint there.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = False,
     backend: BackendOption = None,
     dtype: DtypeOption = "float32",
     threads: ThreadsOption = "auto",
@@ -102,6 +119,8 @@ def train(
 ) -> None:
     """Train a network to tell the points of a disk, and write a run folder."""
     with usage():
+        if resume and checkpoint is None:
+            raise ValueError("resume: expected --checkpoint FOLDER to go on from, got none")
         experiment = _changed(
             networks(get_backend(backend, dtype), seed)[recipe],
             hidden,
@@ -118,10 +137,13 @@ def train(
         with progress(experiment.epochs) as advance:
 
             def after_epoch(so_far: Session) -> None:
-                advance(_described(so_far.history, steps))
+                advance(so_far.history.epochs, _described(so_far.history, steps))
                 folder.touch()
 
-            session = run(experiment, [snapshots, after_epoch], threads)
+            with checkpoints(checkpoint):
+                session = run(
+                    experiment, [snapshots, after_epoch], threads, checkpoint, resume=resume
+                )
         if session.interrupted:
             snapshots.take(session)
         history = session.history
