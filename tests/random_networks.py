@@ -102,8 +102,14 @@ class RandomTraining:
         if choice == 3:
             return [minidl.LayerNorm(self.width), self._activation()]
         if choice == 4:
-            return [minidl.BatchNorm1d(self.width, momentum=0.3)]
+            return [minidl.BatchNorm1d(self.width, momentum=0.3), self._standardize()]
         return [minidl.Dropout(0.3, rng=rng), self._activation()]
+
+    def _standardize(self) -> Module:
+        layer = minidl.Standardize(self.width)
+        layer.mean.value = self._backend.asarray(self._rng.normal(size=self.width))
+        layer.scale.value = self._backend.asarray(self._rng.uniform(0.5, 2, self.width))
+        return layer
 
     def _activation(self) -> Module:
         makers = (

@@ -141,7 +141,9 @@ def test_data_of_two_libraries(backend: Backend) -> None:
         return
     with pytest.raises(TypeError, match=f"expected target on numpy, got it on {backend.name}"):
         minibatches(x, target, 2)
-    with pytest.raises(TypeError, match="minibatches: expected x to be an array, got list"):
+    with pytest.raises(
+        TypeError, match=r"minibatches: expected x\[0\]\[0\] to be an array, got float"
+    ):
         minibatches([[1.0]], target, 2)
 
 

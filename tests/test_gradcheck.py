@@ -87,7 +87,7 @@ class TransposedLinear(Linear):
     """A gradient of the weights that has the right shape only where W is square."""
 
     def backward(self, grad_output: Array) -> Array:
-        self.weights.grad += grad_output.T @ self.saved
+        self.weights.grad += grad_output.T @ self.saved[0]
         self.bias.grad += namespace(grad_output).sum(grad_output, axis=0)
         return grad_output @ self.weights.value.T
 
@@ -96,7 +96,7 @@ class NoBias(Linear):
     """Forgets the gradient of the bias."""
 
     def backward(self, grad_output: Array) -> Array:
-        self.weights.grad += self.saved.T @ grad_output
+        self.weights.grad += self.saved[0].T @ grad_output
         return grad_output @ self.weights.value.T
 
 

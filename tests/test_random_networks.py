@@ -22,7 +22,8 @@ def train(training: RandomTraining, step: Any) -> tuple[list[float], dict[str, A
     losses = []
     for number, batch in enumerate(training.batches):
         training.optimizer.learning_rate = 0.01 / (1 + number)
-        losses.append(float(to_numpy(step(*batch))))
+        with np.errstate(invalid="ignore"):  # which NumPy's products may report for finite numbers
+            losses.append(float(to_numpy(step(*batch))))
     return losses, training.state()
 
 

@@ -81,10 +81,9 @@ def sigterm_noted(wanted: bool = True) -> Iterator[Callable[[], bool]]:
         return
     noted = False
 
-    def note(number: int, _: FrameType | None) -> None:
+    def note(_: int, __: FrameType | None) -> None:
         nonlocal noted
         noted = True
-        _state.came = number
 
     signal.signal(signal.SIGTERM, note)
     try:
