@@ -240,13 +240,16 @@ def summed(x: Array) -> Array:
 
 
 def rows_of(x: Array, indices: Array) -> Array:
-    """The rows of `x` that an array of indices names.
+    """The rows of `x` that an array of indices names, none of them negative.
 
     NumPy's `take` first copies all of an array whose elements do not lie one behind another, such
-    as some columns of another, or that of a data frame.
+    as some columns of another, or that of a data frame; array-api-compat's for torch first looks
+    for negative indices, in three operations.
     """
     if isinstance(x, np.ndarray) and not x.flags.c_contiguous:
         return x[indices]
+    if hasattr(x, "index_select"):  # of torch
+        return x.index_select(0, indices)
     return namespace(x).take(x, indices, axis=0)
 
 

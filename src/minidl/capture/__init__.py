@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minidl.backend import Array, alike, detached
+from minidl.backend import Array, detached, device_key
 from minidl.capture.errors import CaptureError
 from minidl.capture.rows import sum_over_rows
 from minidl.capture.state import State
@@ -108,7 +108,7 @@ def compiled(step: Step, state: Iterable[Module | Optimizer]) -> Step:
 
 
 class _Captured:
-    """A step with its recordings, by the inputs' shapes and dtypes."""
+    """A step with its recordings, by the inputs' places, shapes and dtypes."""
 
     def __init__(
         self,
@@ -133,20 +133,28 @@ class _Captured:
 
     def __call__(self, *inputs: Array) -> Any:
         inputs = tuple(map(detached, inputs))
-        first = self._state.first
-        for number, x in enumerate(inputs):
-            if not (alike(x, first) or _is_host_index(x)):
-                if isinstance(x, CONTAINERS):
-                    return self._of_tree(inputs)(*leaves(inputs))
-                check_place("capture", f"input {number}", x, first)
-        key = (self._state.modes(), *[(x.shape, x.dtype) for x in inputs])
+        try:
+            places = [(type(x), x.shape, x.dtype, device_key(x)) for x in inputs]
+        except AttributeError:  # of what is no array
+            if any(isinstance(x, CONTAINERS) for x in inputs):
+                return self._of_tree(inputs)(*leaves(inputs))
+            self._check(inputs)
+            raise
+        key = (self._state.modes(), *places)
         recording = self._recordings.pop(key, None)
         if recording is None or not recording.is_valid():
+            self._check(inputs)
             recording = self._record(self._step, self._state, inputs, self._constants)
         self._recordings[key] = recording
         if len(self._recordings) > MOST_RECORDINGS:
             self._recordings.popitem(last=False)
         return recording(*inputs)
+
+    def _check(self, inputs: tuple[Array, ...]) -> None:
+        """Raise unless all lie where the state does, or are indices on the host."""
+        for number, x in enumerate(inputs):
+            if not _is_host_index(x):
+                check_place("capture", f"input {number}", x, self._state.first)
 
     def _of_tree(self, inputs: tuple[Tree, ...]) -> _Captured:
         """The step as one that takes the arrays of inputs of this structure, one by one."""
