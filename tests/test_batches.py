@@ -606,8 +606,6 @@ def test_a_loss_without_weights_says_so() -> None:
 def test_arrays_of_numpy_are_not_streamed_unasked(backend: Backend) -> None:
     if backend.library == "numpy":
         pytest.skip("numpy: arrays of NumPy lie with the model")
-    if backend.library == "jax":
-        pytest.skip("jax: what it traces may be an array of NumPy")
     with pytest.raises(TypeError, match=r"expected x on .*, got it on numpy; .* moves an array"):
         trained((X, TARGET), batch_size=BATCH)
 

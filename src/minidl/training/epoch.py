@@ -13,6 +13,7 @@ from minidl.backend import Array, backend_of, namespace, rows_of
 from minidl.capture import capture as record
 from minidl.capture import compiled, records_loops, sum_over_rows
 from minidl.capture.state import State
+from minidl.nn.checks import check_place
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 from minidl.nn.numbers import check_count, check_number, shortly
@@ -130,6 +131,9 @@ class Epoch:
             return
 
         x, *labels = data
+        for name, tree in zip(("x", "target", "weights"), data, strict=False):
+            for array in leaves(tree):
+                check_place("Epoch", name, array, optimizer.parameters[0].value)
         constants = x, tuple(labels)
         is_weighted = averages and len(labels) == 2
 
