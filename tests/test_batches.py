@@ -488,6 +488,7 @@ def test_what_goes_wrong_ends_the_thread(kind: type[BaseException], where: str) 
 
 
 def test_the_batches_are_made_in_the_context_of_fit() -> None:
+    pytest.importorskip("array_api_strict", reason="array_api_strict is not installed")
     with minidl.use_backend("array_api_strict"):
 
         def batches() -> Iterator[Any]:
