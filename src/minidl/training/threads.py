@@ -29,8 +29,7 @@ on one.
     NumPy, a core busy    3 – 4    1.7      1.1      1.5
     PyTorch               1 – 1.5  1.1      0.8      0.7
     PyTorch, a core busy  2 – 3    2.3      1.8      1.6
-
-With more processes than cores it was 10 to 250 up to 10⁷."""
+"""
 
 
 @contextmanager
