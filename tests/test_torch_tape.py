@@ -9,44 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import train_step
+from taped import Training, assert_refused, batches
 
 import minidl
-from minidl import MSE, SGD, CaptureError, Linear, Sequential, Tanh, capture, to_numpy
+from minidl import to_numpy
 from minidl.backend import Array, namespace
 
 pytest.importorskip("torch", reason="torch is not installed")
 torch: Any = importlib.import_module("torch")
 
 TORCH = minidl.get_backend("torch", "float64")
-
-
-class Training:
-    """A network on PyTorch, with a step of some kind."""
-
-    def __init__(self, scale: Callable[[Array], Any] = lambda _: 1.0) -> None:
-        with minidl.use_backend(TORCH):
-            self.model = Sequential(Linear(2, 5, rng=0), Tanh(), Linear(5, 2, rng=1))
-        self.optimizer = SGD(self.model.parameters(), 0.01)
-        self.loss = MSE()
-        self.scale = scale
-
-    def step(self, x: Array, target: Array) -> Array:
-        return train_step(self.model, self.loss, self.optimizer, x * self.scale(x), target)
-
-    def arrays(self) -> list[np.ndarray[Any, Any]]:
-        return [to_numpy(array).copy() for pair in self.model.parameters() for array in pair]
-
-    def captured(self) -> Callable[..., Any]:
-        return capture(self.step, [self.model, self.optimizer])
-
-
-def batches(count: int) -> list[tuple[Array, Array]]:
-    rng = np.random.default_rng(0)
-    asarray = TORCH.asarray
-    return [
-        (asarray(rng.normal(size=(6, 2))), asarray(rng.normal(size=(6, 2)))) for _ in range(count)
-    ]
 
 
 counter = itertools.count(1)
@@ -83,17 +55,7 @@ UNRECORDABLE: dict[str, tuple[Callable[[Array], Any], str]] = {
 @pytest.mark.parametrize("name", UNRECORDABLE)
 def test_what_cannot_be_recorded_raises_and_changes_nothing(name: str) -> None:
     scale, message = UNRECORDABLE[name]
-    training = Training(scale)
-    before = training.arrays()
-    step = training.captured()
-    for batch in batches(2):
-        with pytest.raises((CaptureError, TypeError), match=message):
-            step(*batch)
-    for array, expected in zip(training.arrays(), before, strict=True):
-        np.testing.assert_array_equal(array, expected)
-    training.scale = lambda _: 1.0
-    step(*batches(1)[0])  # and what can be recorded then is
-    assert not np.array_equal(training.arrays()[0], before[0])
+    assert_refused(TORCH, scale, message)
 
 
 def test_memory_from_outside_is_written_at_each_call_and_by_no_recording() -> None:
@@ -101,11 +63,11 @@ def test_memory_from_outside_is_written_at_each_call_and_by_no_recording() -> No
         total.add_(torch.sum(x))
         return 1.0
 
-    eager, recorded = Training(counted), Training(counted)
+    eager, recorded = Training(TORCH, counted), Training(TORCH, counted)
     expected = []
     for run in (eager.step, recorded.captured()):
         total.zero_()
-        expected.append([(run(*batch), float(total))[1] for batch in batches(3)])
+        expected.append([(run(*batch), float(total))[1] for batch in batches(TORCH, 3)])
     assert expected[0] == expected[1]
 
 
@@ -185,18 +147,18 @@ RECORDABLE: dict[str, Callable[[Array], Any]] = {
 
 @pytest.mark.parametrize("name", RECORDABLE)
 def test_replays_have_the_values_of_the_eager_step(name: str) -> None:
-    eager, recorded = Training(RECORDABLE[name]), Training(RECORDABLE[name])
+    eager, recorded = Training(TORCH, RECORDABLE[name]), Training(TORCH, RECORDABLE[name])
     step = recorded.captured()
-    for batch in batches(4):
+    for batch in batches(TORCH, 4):
         np.testing.assert_allclose(step(*batch), eager.step(*batch), rtol=1e-12)
         for array, expected in zip(recorded.arrays(), eager.arrays(), strict=True):
             np.testing.assert_allclose(array, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_the_program_has_a_call_for_each_operation() -> None:
-    training = Training()
+    training = Training(TORCH)
     step = training.captured()
-    step(*batches(1)[0])
+    step(*batches(TORCH, 1)[0])
     (recording,) = step.recordings  # type: ignore[attr-defined]
     names = [line.partition("(")[0] for line in str(recording.program).splitlines()]
     forward = ["mul", "addmm", "tanh", "addmm"]
@@ -206,31 +168,19 @@ def test_the_program_has_a_call_for_each_operation() -> None:
 
 
 def test_random_numbers_are_drawn_at_each_call() -> None:
-    training = Training(lambda x: torch.rand_like(x))
+    training = Training(TORCH, lambda x: torch.rand_like(x))
     step = training.captured()
     training.optimizer.learning_rate = 0.0
-    x, target = batches(1)[0]
+    x, target = batches(TORCH, 1)[0]
     assert len({float(step(x, target)) for _ in range(5)}) == 5
 
 
 def test_results_are_new_tensors() -> None:
-    training = Training()
+    training = Training(TORCH)
     step = training.captured()
-    x, target = batches(1)[0]
+    x, target = batches(TORCH, 1)[0]
     first = step(x, target)
     kept = float(first)
     assert step(x, target) < kept
     assert float(first) == kept
     assert type(first) is torch.Tensor
-
-
-def test_what_is_no_array_is_no_result() -> None:
-    training = Training()
-
-    def step(x: Array, target: Array) -> Any:
-        return training.step(x, target), 1.0
-
-    with pytest.raises(
-        CaptureError, match="returns an array, a tuple of arrays or None, got float"
-    ):
-        capture(step, [training.model, training.optimizer])(*batches(1)[0])

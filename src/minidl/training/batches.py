@@ -12,7 +12,6 @@ import functools
 import inspect
 import mmap
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -158,6 +157,8 @@ def arriving(owner: str, coming: Generator[Batch], backend: Backend) -> Generato
     def fetch() -> Batch | None:
         batch = next(coming, None)
         return None if batch is None else mapped(lambda array: _copied(array, backend), batch)
+
+    from concurrent.futures import ThreadPoolExecutor  # which takes `import minidl` 2 ms
 
     # Of the caller are the default backend and NumPy's handling of errors.
     fetch_there = functools.partial(contextvars.copy_context().run, fetch)

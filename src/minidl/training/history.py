@@ -8,7 +8,7 @@ import importlib.util
 import io
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from minidl.exchange.shared import write_whole
@@ -110,13 +110,10 @@ class History(Mapping[str, list[float]]):
         Raises:
             OSError: if it cannot be written.
         """
-        file = io.StringIO()
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["epoch", *self])
-        rows.writerows(
-            [number, *row] for number, row in enumerate(zip(*self.values(), strict=True), start=1)
-        )
-        write_whole(path, file.getvalue().encode())
+        lines = [csv_line(["epoch", *self])]
+        rows = enumerate(zip(*self.values(), strict=True), start=1)
+        lines += [csv_line([number, *row]) for number, row in rows]
+        write_whole(path, "".join(lines).encode())
 
     def to_frame(self) -> Any:
         """A data frame with a row an epoch, its number in the column `epoch`: of pandas, or of
@@ -132,3 +129,10 @@ class History(Mapping[str, list[float]]):
         raise ModuleNotFoundError(
             "History.to_frame: expected pandas or polars, got neither; install one of them"
         )
+
+
+def csv_line(row: Sequence[object]) -> str:
+    """A row of a CSV file."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(row)
+    return line.getvalue()

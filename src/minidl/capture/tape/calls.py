@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minidl.backend import Array
+from minidl.nn.trees import leaves, mapped
 
 ALIGNMENT = 64
 """The bytes of a line of the cache, at which arrays begin."""
@@ -98,8 +99,7 @@ class Call:
 
     def reads(self) -> list[Piece]:
         """The arrays among the arguments."""
-        found = flattened((*self.arguments, *self.keywords.values()))
-        return [x for x in found if isinstance(x, Piece)]
+        return [x for x in leaves((self.arguments, self.keywords)) if isinstance(x, Piece)]
 
 
 def assigned(value: Any, out: Array) -> None:
@@ -214,19 +214,6 @@ class Library(ABC):
         """A copy, as the library's functions return it."""
 
 
-def mapped(kind: type | tuple[type, ...], function: Callable[[Any], Any], x: Any) -> Any:
+def seen_as(kind: type | tuple[type, ...], function: Callable[[Any], Any], x: Any) -> Any:
     """`x` with `function` of all in it that is of a kind."""
-    if isinstance(x, kind):
-        return function(x)
-    if isinstance(x, dict):
-        return {name: mapped(kind, function, value) for name, value in x.items()}
-    if isinstance(x, tuple | list):
-        return type(x)(mapped(kind, function, value) for value in x)
-    return x
-
-
-def flattened(x: Any) -> list[Any]:
-    """All that is in tuples and lists."""
-    if isinstance(x, tuple | list):
-        return [one for value in x for one in flattened(value)]
-    return [x]
+    return mapped(lambda leaf: function(leaf) if isinstance(leaf, kind) else leaf, x)

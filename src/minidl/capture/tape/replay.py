@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minidl.backend import Array
-from minidl.capture.tape.calls import ALIGNMENT, Call, Library, Memory, Piece, mapped
+from minidl.capture.tape.calls import ALIGNMENT, Call, Library, Memory, Piece, seen_as
 
 
 class Program:
@@ -37,7 +37,7 @@ class Program:
         self.outputs = [placed(x) for x in outputs]
         self._lines = [
             library.line(
-                call, names.of(placed(call.output)), lambda x: names.of(mapped(Piece, placed, x))
+                call, names.of(placed(call.output)), lambda x: names.of(seen_as(Piece, placed, x))
             )
             for call in calls
         ]

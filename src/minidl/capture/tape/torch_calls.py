@@ -19,7 +19,7 @@ from minidl.capture.tape.calls import (
     Piece,
     Tape,
     assigned,
-    mapped,
+    seen_as,
 )
 
 torch: Any = importlib.import_module("torch")
@@ -165,7 +165,7 @@ class _Operators(modes.TorchDispatchMode):  # type: ignore[misc]
             return self._constant(operator(*arguments))
         if any(_is_written(one) for one in operator._schema.arguments):
             return self._written(operator, arguments, keywords)
-        given = mapped(torch.Tensor, self._piece, (arguments, keywords))
+        given = seen_as(torch.Tensor, self._piece, (arguments, keywords))
         result = operator(*arguments, **keywords)
         for item, one in (
             enumerate(result) if isinstance(result, tuple | list) else [(None, result)]
@@ -218,7 +218,7 @@ class _Operators(modes.TorchDispatchMode):  # type: ignore[misc]
         output = self._piece(x)
         whole = torch.empty(0, dtype=torch.uint8).set_(x.untyped_storage())
         self.tape.will_write(output.memory, lambda: (whole, whole.clone()))
-        given, named = mapped(torch.Tensor, self._piece, (arguments, keywords))
+        given, named = seen_as(torch.Tensor, self._piece, (arguments, keywords))
         named.pop("out", None)
         result = operator(*arguments, **keywords)
         self.tape.calls += self._calls_in_place(operator, given, named, output)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from minidl.exchange.shared import imported, write_whole
-from minidl.training.history import History
+from minidl.training.history import History, csv_line
 
 
 class _Lines(ABC):
@@ -57,10 +55,10 @@ class CSVLog(_Lines):
     """
 
     def _head(self, history: History) -> str:
-        return _csv(["epoch", *history])
+        return csv_line(["epoch", *history])
 
     def _line(self, history: History, epoch: int) -> str:
-        return _csv([epoch + 1, *(column[epoch] for column in history.values())])
+        return csv_line([epoch + 1, *(column[epoch] for column in history.values())])
 
 
 class JSONLines(_Lines):
@@ -107,9 +105,3 @@ class TensorBoard:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-
-def _csv(row: list[Any]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(row)
-    return line.getvalue()
