@@ -47,7 +47,7 @@ class _Network(Estimator):
         self, X: Any, outputs: int, backend: Backend, random_state: np.random.RandomState
     ) -> None:
         super()._begin(X, outputs, backend, random_state)
-        (sample,) = inputs.in_parts(X[:1], 1)
+        sample = next(inputs.in_parts(X, 1))
         shape = self._computed(backend.asarray(sample, backend.dtype_name)).shape
         if shape != (1, outputs):
             raise ValueError(

@@ -128,7 +128,9 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         """The network's outputs, whose largest names the class: of shape (samples, classes), or of
         two classes of shape (samples,), above 0 for the second."""
         output = self._output(X, "decision_function")
-        return output[:, 0] if output.shape[1] == 1 else output
+        if self._is_multilabel or len(self.classes_) > 2:
+            return output
+        return output[:, -1] - output[:, 0] if output.shape[1] == 2 else output[:, 0]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The accuracy: the share of the samples whose classes are right, of all labels."""
