@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
@@ -19,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from minidl.backend import Array, Backend, dtype_name, namespace, rows_of, to_numpy, use_backend
 from minidl.nn import Identity, Loss, Module, Sequential, Sigmoid, Softmax
 from minidl.nn.numbers import check_count, check_flag, check_number, shortly
+from minidl.optim import Optimizer
 from minidl.sklearn import inputs
 from minidl.sklearn.inputs import Host, moved
 from minidl.sklearn.objective import Objective
@@ -34,6 +34,20 @@ from minidl.training import callbacks, fit, predict
 
 SOLVERS = ("adam", "sgd", "adamw")
 RATES = ("constant", "invscaling", "adaptive")
+SETTINGS = (
+    "solver",
+    "alpha",
+    "learning_rate",
+    "learning_rate_init",
+    "momentum",
+    "nesterovs_momentum",
+    "beta_1",
+    "beta_2",
+    "epsilon",
+)
+"""The parameters with which an optimizer is made. One that was made with others goes on with none
+of its memories."""
+
 PREDICTED = 4096
 """How many samples an output is computed of at once."""
 
@@ -171,7 +185,8 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         self._backend, self.n_outputs_ = backend, outputs
         with use_backend(backend):
             self.model_ = self._network(outputs, random_state)
-        self._optimizer = None
+        self._optimizer: Optimizer | None = None
+        self._made_with: list[Any] = []
         self.n_iter_ = self.t_ = self._no_improvement_count = 0
         self.loss_curve_: list[float] = []
         stops = self.early_stopping
@@ -180,14 +195,11 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         worst = np.inf if self.monitor == "loss" else -np.inf
         self.best_validation_score_ = worst if stops else None
 
-    def _solver(self) -> Any:
+    def _solver(self) -> Optimizer:
         """The optimizer: that of the last training, unless its settings are others."""
-        settings = (self.solver, self.learning_rate, self.learning_rate_init, self.momentum)
-        settings += (self.nesterovs_momentum, self.beta_1, self.beta_2, self.epsilon)
-        if self.solver == "adamw":
-            settings += (self.alpha,)
-        if self._optimizer is None or self._optimizer_settings != settings:
-            self._optimizer, self._optimizer_settings = optimizer_of(self, self.model_), settings
+        settings = [getattr(self, name) for name in SETTINGS]
+        if self._optimizer is None or self._made_with != settings:
+            self._optimizer, self._made_with = optimizer_of(self, self.model_), settings
         return self._optimizer
 
     def _parts(
@@ -280,7 +292,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         backend = self._backend
         return moved(X, backend, backend.dtype_name), *map(backend.asarray, labels)
 
-    def _metric(self, X: Any, y: Host, weights: Host | None, held: Host) -> Callable[..., float]:
+    def _metric(self, X: Any, y: Host, weights: Host | None, held: Host) -> Any:
         """What is looked at after each epoch, as a metric for `minidl.fit`."""
         if self.monitor != "score":
             X = X[held] if scipy.sparse.issparse(X) else rows_of(X, inputs.home_of(X).asarray(held))
@@ -314,10 +326,9 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         home, backend = inputs.home_of(X), self._backend
         if scipy.sparse.issparse(X) or home.name != backend.name:
             found = []
-            with closing(inputs.in_parts(X, PREDICTED)) as parts:
-                for part in parts:
-                    output = self._computed(backend.asarray(part, backend.dtype_name))
-                    found.append(home.asarray(output, dtype_name(output)))
+            for part in inputs.in_parts(X, PREDICTED):
+                output = self._computed(backend.asarray(part, backend.dtype_name))
+                found.append(home.asarray(output, dtype_name(output)))
             return namespace(found[0]).concat(found, axis=0)
         return self._computed(moved(X, backend, backend.dtype_name))
 
@@ -342,7 +353,9 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
             )
         if isinstance(last, Identity):
             return model
-        return Sequential(*model, last) if isinstance(model, Sequential) else Sequential(model, last)
+        return (
+            Sequential(*model, last) if isinstance(model, Sequential) else Sequential(model, last)
+        )
 
     @property
     def _name(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from minidl.backend import Array
 from minidl.nn import (
     ELU,
     GELU,
@@ -29,7 +30,6 @@ from minidl.nn import (
     Softplus,
     Tanh,
 )
-from minidl.backend import Array
 from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.sklearn.estimator import Estimator
 from minidl.sklearn.tasks import Classifier, Regressor
@@ -93,7 +93,7 @@ class _MLP(Estimator):
     def _widths(self) -> list[int]:
         """The widths of the hidden layers."""
         given = self.hidden_layer_sizes
-        given = given if np.iterable(given) else [given]
+        given = list(given) if np.iterable(given) else [given]
         return [check_count(self._name, "hidden_layer_sizes", width) for width in given]
 
     def _network(self, outputs: int, random_state: np.random.RandomState) -> Module:
@@ -116,8 +116,8 @@ class _MLP(Estimator):
 
     def _each(self, name: str, hidden: Sequence[int]) -> list[Any]:
         """A parameter for each hidden layer."""
-        value = getattr(self, name)
-        if isinstance(value, str) or not np.iterable(value) or isinstance(value, Module):
+        value: Any = getattr(self, name)
+        if isinstance(value, str | Module) or not np.iterable(value):
             return [value] * len(hidden)
         if len(value) != len(hidden):
             raise ValueError(

@@ -70,10 +70,10 @@ class _Network(Estimator):
 class NetworkClassifier(_Network, Classifier):
     """Any network as a classifier: its outputs are logits, one for each class or label.
 
-        def network(features, outputs, rng):
-            return Sequential(Linear(features, 50, rng=rng), GELU(), Linear(50, outputs, rng=rng))
+    def network(features, outputs, rng):
+        return Sequential(Linear(features, 50, rng=rng), GELU(), Linear(50, outputs, rng=rng))
 
-        NetworkClassifier(network, solver="adamw").fit(X, y).predict(X_test)
+    NetworkClassifier(network, solver="adamw").fit(X, y).predict(X_test)
     """
 
 
@@ -81,5 +81,5 @@ class NetworkClassifier(_Network, Classifier):
 class NetworkRegressor(_Network, Regressor):
     """Any network as a regressor: its outputs are the predictions.
 
-        NetworkRegressor(Sequential(Linear(4, 50), Tanh(), Linear(50, 1))).fit(X, y)
+    NetworkRegressor(Sequential(Linear(4, 50), Tanh(), Linear(50, 1))).fit(X, y)
     """

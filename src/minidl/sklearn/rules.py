@@ -12,7 +12,7 @@ from minidl.optim.groups import Parameters
 
 
 class Momentum(Optimizer):
-    """Gradient descent whose velocity is a step: v ← momentum · v - learning_rate · g and θ ← θ + v.
+    """Gradient descent whose velocity v is a step: v ← momentum · v - learning_rate · g, θ ← θ + v.
 
     With `nesterov`, θ ← θ + momentum · v - learning_rate · g. At a constant learning rate it is
     minidl's SGD; after a change of it, the steps before keep their lengths.
@@ -43,7 +43,7 @@ class PlainAdam(Adam):
     """Adam whose eps is added before the corrections, as in section 2 of the paper:
     θ ← θ - learning_rate · √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + eps).
 
-    A gradient as small as eps, such as that of a weight whose input is always 0, makes a difference.
+    It differs where a gradient is as small as eps, as that of a weight is whose input is always 0.
     """
 
     def _eps(self, root: Array) -> float:  # noqa: ARG002

@@ -49,7 +49,7 @@ def from_sklearn(
     if given["solver"] == "lbfgs":
         given["solver"] = "adam"
     dtype = dtype or fitted.coefs_[0].dtype.name
-    taken: Any = kind(**given, backend=backend, dtype=dtype)
+    taken: MLPClassifier | MLPRegressor = kind(**given, backend=backend, dtype=dtype)
     where = get_backend("numpy" if backend is None else backend, dtype)
     taken.n_features_in_ = fitted.n_features_in_
     taken._begin(None, fitted.n_outputs_, where, np.random.RandomState(0))

@@ -13,7 +13,17 @@ from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from minidl.backend import Array, namespace, to_numpy
-from minidl.nn import L1, MSE, BCEWithLogits, CrossEntropy, Huber, LogSoftmax, Loss, Sigmoid, Softmax
+from minidl.nn import (
+    L1,
+    MSE,
+    BCEWithLogits,
+    CrossEntropy,
+    Huber,
+    LogSoftmax,
+    Loss,
+    Sigmoid,
+    Softmax,
+)
 from minidl.nn.numbers import shortly
 from minidl.sklearn import inputs
 from minidl.sklearn.estimator import Estimator
@@ -53,9 +63,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         self._given_classes = None
         return self._fit(X, y, sample_weight)
 
-    def partial_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
-    ) -> Any:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Any:
         """Train for one epoch, from the weights and the optimizer's state that there are.
 
         Args:
@@ -186,7 +194,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     def _weighted(self, y: Host, weights: Host | None) -> Host | None:
         if self.class_weight is None:
             return weights
-        of_classes = compute_sample_weight(self.class_weight, y)
+        of_classes: Host = compute_sample_weight(self.class_weight, y)
         return of_classes if weights is None else weights * of_classes
 
     def _loss(self) -> tuple[Loss, float, int]:
@@ -226,7 +234,7 @@ class Regressor(RegressorMixin, Estimator):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Array:
-        """The predicted numbers, where the inputs are, of shape (samples,) or (samples, outputs)."""
+        """The numbers, where the inputs are, of shape (samples,) or (samples, outputs)."""
         output = self._output(X, "predict")
         if self.out_activation_ == "exp":
             output = namespace(output).exp(output)
