@@ -116,15 +116,16 @@ class _MLP(Estimator):
 
     def _each(self, name: str, hidden: Sequence[int]) -> list[Any]:
         """A parameter for each hidden layer."""
-        value: Any = getattr(self, name)
+        value = getattr(self, name)
         if isinstance(value, str | Module) or not np.iterable(value):
             return [value] * len(hidden)
-        if len(value) != len(hidden):
+        values = list(value)
+        if len(values) != len(hidden):
             raise ValueError(
                 f"{self._name}: expected {name} of one value, or one for each of the {len(hidden)} "
-                f"hidden layers, got {len(value)}"
+                f"hidden layers, got {len(values)}"
             )
-        return list(value)
+        return values
 
     def _check(self) -> None:
         super()._check()
