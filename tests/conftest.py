@@ -50,6 +50,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"{name}: {error.reason}")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def recorded_at_once() -> Iterator[None]:
+    """The trainings of tests are short, and yet recorded as long ones are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minidl.training.step.WARM", 0)
+        yield
+
+
 @pytest.fixture(params=["float32", "float64"])
 def backend(request: pytest.FixtureRequest, backend_name: str) -> Iterator[Backend]:
     """A backend, the default one during the test."""

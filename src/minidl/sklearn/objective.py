@@ -1,0 +1,83 @@
+"""What scikit-learn's networks minimise, in terms of minidl's losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minidl.backend import Array, constant, library, namespace, summed
+from minidl.nn.checks import check_array, check_floating, saved
+from minidl.nn.losses import Loss
+from minidl.nn.parameter import Parameter
+
+
+class Objective(Loss):
+    """(Σ w · l + ½ α Σ ‖W‖²) / Σ w: the mean loss of a batch's samples, and a penalty of weights.
+
+    The penalty is divided by the size of the batch, as scikit-learn does it, so that it is no
+    weight decay of an optimizer, which knows no batches.
+
+    Args:
+        loss: A loss with the reduction "sum" gives Σ w · l, and its gradient.
+        penalized: The parameters W.
+        alpha: The strength α of the penalty.
+        factor: What Σ w · l is multiplied by: ½ for a squared error without the ½.
+        outputs: What the loss, but not its gradient, is divided by: scikit-learn's losses of
+            numbers are means over the outputs, and their gradients sums.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        penalized: Sequence[Parameter],
+        alpha: float,
+        factor: float = 1.0,
+        outputs: int = 1,
+    ) -> None:
+        super().__init__("mean")
+        self.loss, self.factor, self.outputs = loss, factor, outputs
+        self.penalized, self.alpha = (penalized if alpha else ()), alpha
+
+    def forward(self, output: Array, target: Array, weights: Array | None = None) -> Array:
+        if weights is None:
+            total, count = self.loss.forward(output, target), output.shape[0]
+        else:
+            total, count = self.loss.forward(output, target, weights), summed(weights)
+        total = total * (self.factor / self.outputs)
+        for one in self.penalized:
+            total = total + (self.alpha / 2) * summed(one.value * one.value)
+        self.saved = count
+        return total / count
+
+    def backward(self) -> Array:
+        """The gradient by the output; that of the penalty goes to the parameters."""
+        count = saved(self)
+        for one in self.penalized:
+            one.grad += (self.alpha / count) * one.value
+        gradient = self.loss.backward()
+        return gradient * (self.factor / count)
+
+
+class Poisson(Loss):
+    """exp(x) - t - t · (x - log t), half of the Poisson deviance of exp(x) from t ≥ 0.
+
+    Output and target: arrays of the same shape. The output x is the logarithm of what is predicted.
+    """
+
+    def forward(self, output: Array, target: Array, weights: Array | None = None) -> Array:
+        check_floating(self, "output", output)
+        check_array(self, "target", target, output, output.shape)
+        if weights is not None:
+            weights, output, target = self._present(weights, output, target)
+        xp, where = namespace(output), library(output).where
+        zero, one = constant(0, (), output), constant(1, (), output)
+        log_target = xp.log(where(target == zero, one, target))  # 0 · log 0 is 0
+        predicted = xp.exp(output)
+        losses = predicted - target - target * (output - log_target)
+        loss, scale = self._reduced(losses, weights)
+        self.saved = predicted - target, scale
+        return loss
+
+    def backward(self) -> Array:
+        """exp(x) - t."""
+        difference, scale = saved(self)
+        return self._scaled(difference, scale)
