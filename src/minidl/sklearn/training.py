@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
-from sklearn.utils import shuffle
 
 from minidl.nn.module import Module
 from minidl.optim import AdamW, Optimizer
@@ -30,7 +29,7 @@ class Order(np.random.Generator):
         self._random_state = random_state
 
     def permutation(self, x: Any, axis: int = 0) -> Any:  # noqa: ARG002
-        self._order = shuffle(self._order, random_state=self._random_state)
+        self._order = self._order[self._random_state.permutation(len(self._order))]
         return self._order
 
 
