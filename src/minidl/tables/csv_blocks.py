@@ -6,7 +6,7 @@ polars' own streams hold 250 MB of a large file.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ ABSENT = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 BLOCK = 2**22
 LONGEST = 2**26
 """The bytes of a row at most."""
+
 
 class CSV:
     """A CSV file, whose values are texts.
@@ -50,13 +51,12 @@ class CSV:
         first = self._parsed(self._header, has_header=False).row(0)
         self.header = [(name or "").strip() for name in first]
 
-    def batches(self) -> Iterator[Any]:
-        """The rows as DataFrames, whose columns have the names of the header, polars' for one that
-        is there twice."""
+    def batches(self, columns: Sequence[int]) -> Iterator[Any]:
+        """The rows as DataFrames of the columns at these places, whose names are polars' own."""
         rows = 0
         for block in self._blocks():
             try:
-                batch = self._parsed(self._header + block)
+                batch = self._parsed(self._header + block, columns=columns)
             except self.polars.exceptions.ComputeError:
                 self._check_fields(block, rows)
                 raise
@@ -70,9 +70,10 @@ class CSV:
             rest = b""
             while block := file.read(BLOCK):
                 rest += block
-                if end := _rows_end(rest):
-                    yield rest[:end]
-                    rest = rest[end:]
+                # Blank lines may be the last ones of the file, which are none of its rows.
+                if rows := rest[: _rows_end(rest)].rstrip(b"\r\n"):
+                    yield rows
+                    rest = rest[len(rows) :].removeprefix(b"\r").removeprefix(b"\n")
                 if len(rest) > LONGEST:
                     raise TableError(
                         f"{self.path}: expected rows of at most {LONGEST} bytes, got a longer one; "
@@ -82,8 +83,13 @@ class CSV:
                 yield rest
 
     def _check_fields(self, block: bytes, rows: int) -> None:
-        """Raise for the first row that has more fields than the header, which polars does not
-        number."""
+        """Raise for what polars does not tell: a quote that is not closed, and the number of the
+        first row that has more fields than the header."""
+        if block.count(b'"') % 2:
+            raise TableError(
+                f"{self.path}: expected each quote to be closed, got one that is not below row "
+                f"{rows}; quote a field that holds a quote, and double the quotes in it"
+            )
         lines = block.decode("utf-8", "replace").replace("\0", " ").splitlines(keepends=True)
         try:
             found = csv.reader(lines, delimiter=self._separator)
@@ -97,10 +103,10 @@ class CSV:
         except csv.Error:  # a field that is too long for it
             return
 
-    def _parsed(self, text: bytes, has_header: bool = True) -> Any:
+    def _parsed(self, text: bytes, **options: Any) -> Any:
         return self.polars.read_csv(
             text,
-            has_header=has_header,
+            **options,
             separator=self._separator,
             infer_schema=False,
             null_values=list(ABSENT),

@@ -164,7 +164,7 @@ class TableModel:
             module.saved = None
         output = np.concatenate(outputs)
         if not target.classes:
-            return output[:, 0] * target.std + target.mean  # type: ignore[no-any-return]
+            return output[:, 0] * target.std + target.mean
         shares = np.exp(output - output.max(axis=1, keepdims=True))
         return shares / shares.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
@@ -176,11 +176,9 @@ class TableModel:
         target = None if found is None else self._labels[found]
         return Predicted(self._labels[outputs.argmax(axis=1)], outputs, target)
 
-    def _batches(
-        self, table: Any, *, with_target: bool
-    ) -> Iterator[tuple[Encoded, Any]]:
+    def _batches(self, table: Any, *, with_target: bool) -> Iterator[tuple[Encoded, Any]]:
         """The rows of a table as the network takes them, and their answers or None."""
-        schema, target = self.schema, self.schema.target
+        target = self.schema.target
         needed = (target.name,) if with_target else ()
         dtype = dtype_name(self._parameter.value)
         rows = 0
@@ -226,9 +224,7 @@ def name_of(table: Any) -> str:
     return os.fsdecode(table) if is_path(table) else "the table"
 
 
-def load(
-    path: str | os.PathLike[str], backend: str | Backend | None = "numpy"
-) -> TableModel:
+def load(path: str | os.PathLike[str], backend: str | Backend | None = "numpy") -> TableModel:
     """The model in a file that `TableModel.save` wrote. Nothing in the file is executed.
 
     Args:
