@@ -6,7 +6,7 @@ polars' own streams hold 250 MB of a large file.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +51,18 @@ class CSV:
         first = self._parsed(self._header, has_header=False).row(0)
         self.header = [(name or "").strip() for name in first]
 
-    def batches(self, columns: Sequence[int]) -> Iterator[Any]:
-        """The rows as DataFrames of the columns at these places, whose names are polars' own."""
+    def batches(self) -> Iterator[Any]:
+        """The rows as DataFrames of all columns: of some alone polars would not see that a row has
+        too many fields."""
         rows = 0
         for block in self._blocks():
             try:
-                batch = self._parsed(self._header + block, columns=columns)
+                batch = self._parsed(self._header + block)
             except self.polars.exceptions.ComputeError:
                 self._check_fields(block, rows)
                 raise
             rows += batch.height
+            batch.columns = self.header
             yield batch
 
     def _blocks(self) -> Iterator[bytes]:
@@ -103,10 +105,10 @@ class CSV:
         except csv.Error:  # a field that is too long for it
             return
 
-    def _parsed(self, text: bytes, **options: Any) -> Any:
+    def _parsed(self, text: bytes, has_header: bool = True) -> Any:
         return self.polars.read_csv(
             text,
-            **options,
+            has_header=has_header,
             separator=self._separator,
             infer_schema=False,
             null_values=list(ABSENT),

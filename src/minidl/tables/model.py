@@ -12,7 +12,7 @@ import numpy as np
 from minidl.backend import Backend, backend_of, dtype_name, to_numpy
 from minidl.exchange.files import load as load_network
 from minidl.exchange.files import save as save_network
-from minidl.exchange.header import naming, read, require
+from minidl.exchange.header import UnexpectedError, in_short, naming, read, require
 from minidl.nn.module import Module
 from minidl.tables.answers import answers
 from minidl.tables.encoding import Encoded, Encoder, check_columns
@@ -241,7 +241,21 @@ def load(path: str | os.PathLike[str], backend: str | Backend | None = "numpy") 
         text = contents.metadata.get(KEY)
         require(text is not None, "a model of tables, which minidl.tables saves", "another")
         schema = Schema.from_json(str(text))
-        takes = isinstance(network, TableNetwork) and (network.numbers, network.sizes)
-        wanted = len(schema.numbers), schema.sizes
-        require(takes == wanted, "a network of the schema's columns", takes)
+        wanted = len(schema.numbers), schema.sizes, schema.target.outputs
+        require(_sizes(network) == wanted, f"a network of the sizes {wanted}", _sizes(network))
     return TableModel(schema, network)
+
+
+def _sizes(network: Module) -> object:
+    """The numbers, the sizes of the categories and the outputs of a network of tables."""
+    if not isinstance(network, TableNetwork) or not network.parameters():
+        return type(network).__name__
+    backend = backend_of(network.code.value)
+    dtype = dtype_name(network.parameters()[0].value)
+    numbers = backend.asarray(np.zeros((1, network.numbers)), dtype)
+    codes = backend.asarray(np.zeros((1, len(network.sizes)), np.int16))
+    try:
+        outputs = tuple(network.eval()((numbers, codes)).shape)
+    except (TypeError, ValueError) as error:
+        raise UnexpectedError(f"layers that go together, got: {in_short(error)}") from None
+    return network.numbers, network.sizes, outputs[-1] if len(outputs) == 2 else outputs

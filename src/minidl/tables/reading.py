@@ -183,10 +183,7 @@ def _csv(path: str, separator: str) -> Source:
     check_names(path, file.header)
 
     def batches(columns: Sequence[str]) -> Iterator[Any]:
-        places = [file.header.index(name) for name in columns]
-        for batch in file.batches(sorted(places)):
-            batch.columns = [file.header[place] for place in sorted(places)]
-            yield batch.select(columns)
+        return (batch.select(columns) for batch in file.batches())
 
     return Source(path, dict.fromkeys(file.header, pl.String), True, batches)
 

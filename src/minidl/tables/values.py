@@ -101,10 +101,10 @@ def texts(values: Any, place: Place) -> Texts:
     Raises:
         TableError: for one that is none, such as a date.
     """
-    if is_series(values):
-        if not is_text(values) and values.dtype.is_numeric():
-            return [None if value is None else _text(value) for value in values.to_list()]
+    if is_series(values) and (is_text(values) or str(values.dtype) == "Boolean"):
         return _cast(values, "String").to_list()  # type: ignore[no-any-return]
+    if is_series(values):
+        values = values.to_list()
     if isinstance(values, np.ndarray):
         values = values.tolist()
     found: Texts = []
