@@ -1,4 +1,4 @@
-"""The command `minidl train`: one training of a network, and its run folder."""
+"""What `minidl train` does without DATA: one training of the disk network, and its run folder."""
 
 from __future__ import annotations
 
@@ -7,122 +7,46 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import typer
-
-from minidl.app.experiment import MOST, SAMPLES, Experiment, Session, networks, run
+from minidl.app.experiment import SAMPLES, Experiment, Session, networks, run
 from minidl.app.folder import default_folder, new_folder
-from minidl.app.options import BackendOption, DtypeOption, JsonOption, OutOption, ThreadsOption
+from minidl.app.options import listed, widths
 from minidl.app.page import Snapshots, write_report
-from minidl.app.plots import plot_decision, plot_history
+from minidl.app.plots.disk import plot_decision, plot_history
 from minidl.app.progress import progress
 from minidl.app.runs import checkpoints, end, keep, place, printing, running, usage, write_json
 from minidl.app.terminal import plain, show, table
 from minidl.backend import get_backend
 from minidl.exchange import save
-from minidl.nn.numbers import shortly
 from minidl.training import History
 from minidl.version import __version__
 
-NETWORK, TRAINING = "Network", "Training"
-"""The groups of the options in the help, beside those of every command."""
-
-
-def train(
-    recipe: Annotated[
-        Literal["specified", "report", "best"],
-        typer.Option(
-            help="What to train and how; options change it.",
-            rich_help_panel=NETWORK,
-        ),
-    ] = "specified",
-    hidden: Annotated[
-        str | None,
-        typer.Option(
-            help="The widths of the hidden layers: 25,25,25.",
-            metavar="N,…",
-            rich_help_panel=NETWORK,
-        ),
-    ] = None,
-    activations: Annotated[
-        str | None,
-        typer.Option(
-            help="relu or tanh after each hidden layer; one for all.",
-            metavar="NAME,…",
-            rich_help_panel=NETWORK,
-        ),
-    ] = None,
-    standard_deviation: Annotated[
-        float | None,
-        typer.Option(
-            help="Of the initial parameters: 0.1; best has Xavier's.",
-            metavar="X",
-            rich_help_panel=NETWORK,
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=MOST,
-            help="How often to go through the data: 500, report 250.",
-            metavar="N",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=MOST,
-            help="The samples in a mini-batch: 100, best 50.",
-            metavar="N",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(help="SGD 0.001, best (AdamW) 0.01.", metavar="X", rich_help_panel=TRAINING),
-    ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Fixes points, parameters and batches.",
-            metavar="N",
-            rich_help_panel=TRAINING,
-        ),
-    ] = 0,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where to write the state of the training after each epoch.",
-            metavar="FOLDER",
-            show_default=False,
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on from the newest checkpoint there.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = False,
-    backend: BackendOption = None,
-    dtype: DtypeOption = "float32",
-    threads: ThreadsOption = "auto",
-    out: OutOption = None,
-    as_json: JsonOption = False,
+def train_disk(
+    *,
+    recipe: str | None,
+    hidden: str | None,
+    activations: str | None,
+    standard_deviation: float | None,
+    epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    seed: int,
+    checkpoint: Path | None,
+    resume: bool,
+    backend: str | None,
+    dtype: str,
+    threads: str,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
-    """Train a network to tell the points of a disk, and write a run folder."""
+    """Train a network to tell the points of a disk, and write a run folder; the arguments are the
+    options of `minidl train`."""
     with usage():
         if resume and checkpoint is None:
             raise ValueError("resume: expected --checkpoint FOLDER to go on from, got none")
         experiment = _changed(
-            networks(get_backend(backend, dtype), seed)[recipe],
+            networks(get_backend(backend, dtype), seed)[recipe or "specified"],
             hidden,
             activations,
             epochs=epochs,
@@ -183,19 +107,12 @@ def _changed(
     """A recipe with what the options change; None changes nothing."""
     changes: dict[str, Any] = {name: n for name, n in numbers.items() if n is not None}
     if hidden is not None:
-        changes["hidden"] = _widths(hidden)
+        changes["hidden"] = widths(hidden)
     if activations is not None:
-        names = tuple(name.strip() for name in activations.split(","))
-        widths = changes.get("hidden", experiment.hidden)
-        changes["activations"] = names * len(widths) if len(names) == 1 else names
+        names = listed(activations)
+        layers = len(changes.get("hidden", experiment.hidden))
+        changes["activations"] = names * layers if len(names) == 1 else names
     return replace(experiment, **changes)
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(width) for width in text.split(","))
-    except ValueError:
-        raise ValueError(f"hidden: expected widths such as 25,25,25, got {shortly(text)}") from None
 
 
 def _described(history: History, steps_per_epoch: int) -> str:

@@ -1,0 +1,121 @@
+"""A table and what a network makes of it, in words and numbers for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from minidl.app.terminal import table as drawn
+from minidl.tables import Column, Table, Trained
+
+MOST = 40
+"""The columns that a terminal shows."""
+
+NAMED = 5
+"""The categories that are named of a column."""
+
+Scores = Mapping[str, Mapping[str, float]]
+
+SHARES = ("accuracy", "balanced_accuracy")
+"""The scores that are shown in percent."""
+
+
+def columns_table(table: Table) -> str:
+    """The columns as they were understood, for a terminal."""
+    rows = list(column_rows(table))
+    more = len(rows) - MOST
+    if more > 0:
+        rows = [*rows[: MOST - 1], [f"… {more + 1} more", "", ""]]
+    return drawn(["column", "kind", "values"], rows, title=f"{table.name}: {rows_of_parts(table)}")
+
+
+def rows_of_parts(table: Table) -> str:
+    return ", ".join(f"{part.rows} {name} rows" for name, part in table.parts.items())
+
+
+def column_rows(table: Table) -> Iterator[list[str]]:
+    """Name, kind and values of each column: the target, the inputs, and those left out."""
+    target = table.schema.target
+    if target.classes:
+        what = f"{len(target.classes)} classes: {_some(target.classes)}"
+    else:
+        what = f"{target.mean:.4g} ± {target.std:.3g}"
+    yield [target.name, "target", what]
+    for column in table.schema.columns:
+        missing = f", {column.missing} missing" if column.missing else ""
+        yield [column.name, column.kind, _values(column) + missing]
+    for name, reason in table.schema.left_out.items():
+        yield [name, "left out", reason]
+
+
+def _values(column: Column) -> str:
+    if column.kind == "number":
+        return f"{column.mean:.4g} ± {column.std:.3g}"
+    if column.kind == "boolean":
+        return f"{column.mean:.1%} true"
+    words = f"{len(column.categories)}: {_some(column.categories)}"
+    return words + (f", and {column.other} rare ones" if column.other else "")
+
+
+def _some(values: tuple[object, ...]) -> str:
+    return ", ".join(map(str, values[:NAMED])) + (", …" if len(values) > NAMED else "")
+
+
+def held_out(parts: Mapping[str, Any]) -> str:
+    """The part of the rows that a network is judged by: the one that its training knows least."""
+    return next(name for name in ("test", "validation", "training") if name in parts)
+
+
+def title(trained: Trained) -> str:
+    """What a run does."""
+    return f"{trained.table.schema.target.name} from {trained.table.name}"
+
+
+def verdict(trained: Trained) -> str:
+    """How well it does, in a sentence."""
+    part = held_out(trained.scores)
+    scores, baseline = trained.scores[part], trained.baseline[part]
+    seen = "" if part == "training" else " that the network has not learnt from"
+    rows = f"Of {trained.table.parts[part].rows} {part} rows{seen}"
+    if trained.table.schema.target.classes:
+        return (
+            f"{rows}, {scores['accuracy']:.1%} get their class; if all got the commonest, it would "
+            f"be {baseline['accuracy']:.1%}."
+        )
+    return (
+        f"{rows}, the predictions are wrong by {scores['rmse']:.4g} (the root of the mean square); "
+        f"if all were the mean, it would be {baseline['rmse']:.4g}."
+    )
+
+
+def scores_beside(trained: Trained) -> dict[str, Mapping[str, float]]:
+    """The scores of each part of the rows, and what a guess would have on those held out."""
+    part = held_out(trained.scores)
+    guess = "commonest class" if trained.table.schema.target.classes else "mean"
+    return {**trained.scores, f"{guess} ({part})": trained.baseline[part]}
+
+
+def score_rows(scores: Scores) -> list[list[str]]:
+    """A table with its header: a row a score, a column a part of the rows."""
+    names = list(next(iter(scores.values())))
+    return [
+        ["", *scores],
+        *([_words(name), *(_shown(name, of[name]) for of in scores.values())] for name in names),
+    ]
+
+
+def scores_table(scores: Scores, **settings: Any) -> str:
+    header, *rows = score_rows(scores)
+    return drawn(header, rows, **settings)
+
+
+def _words(name: str) -> str:
+    words = {"rmse": "root mean squared error", "mae": "mean absolute error", "r2": "R²"}
+    return words.get(name, name.replace("_", " "))
+
+
+def _shown(name: str, value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:.2%}" if name in SHARES else f"{value:.4g}"
