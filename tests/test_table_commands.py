@@ -308,7 +308,7 @@ def test_wrong_usage_of_train(run: Run, arguments: list[str], message: str) -> N
     flowers()
     Path("there").mkdir()
     Path("flowers.xls").write_text("mine", encoding="utf-8")
-    done = run("train", *arguments)
+    done = run("train", *arguments, *([] if "--out" in arguments else ["--out", "x"]))
     assert done.code == 2
     assert message in done.err
     assert done.err.startswith("minidl: ")

@@ -16,7 +16,9 @@ from minidl.app.terminal import show
 
 def evaluate(
     run: RunArgument,
-    data: Annotated[Path, typer.Argument(help="A table with the target's column.")],
+    data: Annotated[
+        Path, typer.Argument(help="A table with these columns and the target.", metavar="DATA")
+    ],
     backend: BackendOption = None,
     as_json: JsonOption = False,
 ) -> None:

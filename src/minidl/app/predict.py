@@ -23,7 +23,9 @@ SUFFIXES = (".csv", ".parquet")
 
 def predict(
     run: RunArgument,
-    data: Annotated[Path, typer.Argument(help="A table with the columns of the training.")],
+    data: Annotated[
+        Path, typer.Argument(help="A table with the columns of the training.", metavar="DATA")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(

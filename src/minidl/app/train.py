@@ -31,7 +31,7 @@ def train(
         Path | None,
         typer.Argument(
             help="A table: CSV, TSV, Parquet, NDJSON or NPZ. Without one, the report's disk.",
-            metavar="[DATA]",
+            metavar="DATA",
             show_default=False,
         ),
     ] = None,
@@ -62,7 +62,7 @@ def train(
         list[str] | None,
         typer.Option(
             "--type",
-            help="What a column is: number, category or boolean.",
+            help="What a column is: number or category; may be repeated.",
             metavar="COLUMN=KIND",
             rich_help_panel=TABLE,
         ),
@@ -70,7 +70,7 @@ def train(
     positive: Annotated[
         str | None,
         typer.Option(
-            help="Which of two classes the metrics call positive.",
+            help="Which of two classes is the positive one.",
             metavar="CLASS",
             rich_help_panel=TABLE,
         ),
@@ -78,7 +78,7 @@ def train(
     missing: Annotated[
         Literal["refuse", "impute"] | None,
         typer.Option(
-            help="What to do with missing values: refuse.",
+            help="What to do about missing values: refuse.",
             rich_help_panel=TABLE,
         ),
     ] = None,
@@ -93,7 +93,7 @@ def train(
     hidden: Annotated[
         str | None,
         typer.Option(
-            help="The widths of the hidden layers: 25,25,25; of a table 64,64.",
+            help="The widths of the hidden layers: 64,64; of the disk 25,25,25.",
             metavar="N,…",
             rich_help_panel=NETWORK,
         ),
@@ -109,7 +109,7 @@ def train(
     dropout: Annotated[
         float | None,
         typer.Option(
-            help="Of a table: the share of units left out.",
+            help="The share of units that a step leaves out, of a table: 0.",
             metavar="X",
             rich_help_panel=NETWORK,
         ),
@@ -119,7 +119,7 @@ def train(
         typer.Option(
             min=1,
             max=MOST,
-            help="How often to go through the data.",
+            help="How often to go through the data: 100; the disk 500.",
             metavar="N",
             rich_help_panel=TRAINING,
         ),
@@ -129,14 +129,14 @@ def train(
         typer.Option(
             min=1,
             max=MOST,
-            help="The samples in a mini-batch.",
+            help="The rows in a mini-batch: 16 to 1024; the disk 100.",
             metavar="N",
             rich_help_panel=TRAINING,
         ),
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Of the optimizer.", metavar="X", rich_help_panel=TRAINING),
+        typer.Option(help="0.001; of the recipe best 0.01.", metavar="X", rich_help_panel=TRAINING),
     ] = None,
     optimizer: Annotated[
         str | None,
@@ -151,7 +151,7 @@ def train(
         typer.Option(
             min=1,
             max=MOST,
-            help="Of a table: epochs without a better one that end it.",
+            help="Of a table: epochs without a better one: 10.",
             metavar="N",
             rich_help_panel=TRAINING,
         ),
@@ -159,7 +159,7 @@ def train(
     class_weight: Annotated[
         Literal["balanced"] | None,
         typer.Option(
-            help="Of a table: rare classes count as much.",
+            help="Of a table: each class counts as much.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -210,7 +210,7 @@ def train(
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a network on a table, or without one on the report's disk, and write a run folder."""
+    """Train a network on a table or the report's disk, and write a run folder."""
     of_table: dict[str, Any] = {
         "target": target,
         "task": task,

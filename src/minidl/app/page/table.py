@@ -12,7 +12,7 @@ from minidl.app.page.template import settings_rows, write_page
 
 CAPTIONS = {
     "loss.png": "Loss by epoch",
-    "importance.png": "Permutation importance: the rise of the loss when a column is shuffled",
+    "importance.png": "Permutation importance: what the columns are worth",
     "confusion.png": "Confusion matrix: which class gets which answer",
     "roc.png": "ROC curve: what is found, and what is taken for it",
     "calibration.png": "Calibration: how often what is said with a probability is so",

@@ -23,9 +23,11 @@ def settings_rows(settings: Mapping[str, Any]) -> str:
     """The rows of a table with a setting each."""
 
     def words(value: Any) -> str:
+        if isinstance(value, dict):
+            value = [f"{name}: {one}" for name, one in value.items()]
         if isinstance(value, list):
-            return ", ".join(map(str, value))
-        return "–" if value is None else str(value)
+            value = ", ".join(map(str, value))
+        return "–" if value in (None, "") else str(value)
 
     return "".join(
         f"<tr><th scope=row>{escape(name.replace('_', ' '))}</th><td>{escape(words(value))}</td></tr>"

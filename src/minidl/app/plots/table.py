@@ -60,8 +60,8 @@ def plot_confusion(matrix: HostArray, classes: Sequence[str], path: Path) -> Non
                 fontsize=10 if count <= 12 else 7,
                 color="white" if shares[row, column] > 0.55 else "black",
             )
-    long = count > 8 or max(map(len, names)) > 7
-    axes.set_xticks(range(count), names, rotation=90 if long else 0)
+    too_long = 0.09 * max(map(len, names)) > (side - 1.5) / count  # inches, about
+    axes.set_xticks(range(count), names, rotation=90 if too_long else 0)
     axes.set_yticks(range(count), names)
     axes.tick_params(length=0)
     axes.set(xlabel="answer", ylabel="true class")
@@ -79,7 +79,7 @@ def plot_roc(
         shown = [1]  # the positive one
     else:
         shown = sorted(np.argsort(-sizes, kind="stable")[:CURVES].tolist())
-    figure = new_figure(5.6, 5.6 + 0.11 * len(shown))
+    figure = new_figure(5.6, 5.6)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     for index in shown:

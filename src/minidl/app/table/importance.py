@@ -45,10 +45,10 @@ def permutation_importance(model: TableModel, part: Part, seed: int) -> Importan
     loss = "loss" if model.schema.target.classes else "rmse"
     rng = np.random.default_rng(seed)
     part = _some(part, max(100, min(ROWS, WORK // (REPEATS * len(names)))), rng)
-    before = model.judge(part)[loss]
+    before = model.evaluate_part(part)[loss]
     rises = np.array(
         [
-            [model.judge(part.shuffled(name, rng))[loss] - before for _ in range(REPEATS)]
+            [model.evaluate_part(part.shuffled(name, rng))[loss] - before for _ in range(REPEATS)]
             for name in names
         ]
     )

@@ -29,7 +29,7 @@ def pictures(trained: Trained, seed: int) -> dict[str, Writer]:
 
 def _of_classes(trained: Trained, part: Any) -> dict[str, Writer]:
     classes = [str(name) for name in trained.table.schema.target.classes]
-    probabilities = trained.model.outputs(part).probabilities
+    probabilities = trained.model.predict_part(part).probabilities
     true = part.target
     if len(classes) == 2:
         said, is_so, what = probabilities[:, 1], true == 1, classes[1]
@@ -46,8 +46,8 @@ def _of_classes(trained: Trained, part: Any) -> dict[str, Writer]:
 
 def _of_numbers(trained: Trained, part: Any) -> dict[str, Writer]:
     target = trained.table.schema.target
-    predicted = trained.model.outputs(part).values
-    true = part.target[:, 0].astype(float) * target.std + target.mean
+    found = trained.model.predict_part(part)
+    predicted, true = found.values, found.target
     return {
         "predicted.png": lambda path: plots.plot_predicted(predicted, true, target.name, path),
         "residuals.png": lambda path: plots.plot_residuals(predicted, true, target.name, path),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from minidl.app.terminal import plain
 from minidl.app.terminal import table as drawn
 from minidl.tables import Column, Table, Trained
 
@@ -27,11 +28,13 @@ def columns_table(table: Table) -> str:
     more = len(rows) - MOST
     if more > 0:
         rows = [*rows[: MOST - 1], [f"… {more + 1} more", "", ""]]
-    return drawn(["column", "kind", "values"], rows, title=f"{table.name}: {rows_of_parts(table)}")
+    heading = plain(f"{table.name}: {rows_of_parts(table)}")
+    return f"{heading}\n{drawn(['column', 'kind', 'values'], rows)}"
 
 
 def rows_of_parts(table: Table) -> str:
-    return ", ".join(f"{part.rows} {name} rows" for name, part in table.parts.items())
+    parts = [f"{part.rows} {name}" for name, part in table.parts.items()]
+    return f"{', '.join(parts[:-1])} and {parts[-1]} rows"
 
 
 def column_rows(table: Table) -> Iterator[list[str]]:
@@ -77,23 +80,23 @@ def verdict(trained: Trained) -> str:
     part = held_out(trained.scores)
     scores, baseline = trained.scores[part], trained.baseline[part]
     seen = "" if part == "training" else " that the network has not learnt from"
-    rows = f"Of {trained.table.parts[part].rows} {part} rows{seen}"
+    rows = f"{trained.table.parts[part].rows} {part} rows{seen}"
     if trained.table.schema.target.classes:
         return (
-            f"{rows}, {scores['accuracy']:.1%} get their class; if all got the commonest, it would "
-            f"be {baseline['accuracy']:.1%}."
+            f"Of {rows}, {scores['accuracy']:.1%} get their class; if all got the commonest, it "
+            f"would be {baseline['accuracy']:.1%}."
         )
     return (
-        f"{rows}, the predictions are wrong by {scores['rmse']:.4g} (the root of the mean square); "
-        f"if all were the mean, it would be {baseline['rmse']:.4g}."
+        f"On {rows}, the root mean squared error is {scores['rmse']:.4g}; if all got the mean, it "
+        f"would be {baseline['rmse']:.4g}."
     )
 
 
 def scores_beside(trained: Trained) -> dict[str, Mapping[str, float]]:
-    """The scores of each part of the rows, and what a guess would have on those held out."""
+    """The scores of each part of the rows, and what one would have on those held out who says the
+    commonest class or the mean."""
     part = held_out(trained.scores)
-    guess = "commonest class" if trained.table.schema.target.classes else "mean"
-    return {**trained.scores, f"{guess} ({part})": trained.baseline[part]}
+    return {**trained.scores, f"baseline ({part})": trained.baseline[part]}
 
 
 def score_rows(scores: Scores) -> list[list[str]]:
@@ -118,4 +121,4 @@ def _words(name: str) -> str:
 def _shown(name: str, value: float | None) -> str:
     if value is None or math.isnan(value):
         return "–"
-    return f"{value:.2%}" if name in SHARES else f"{value:.4g}"
+    return f"{value:.2%}" if name in SHARES else f"{round(value, 6) + 0:.4g}"

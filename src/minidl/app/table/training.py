@@ -73,6 +73,8 @@ def train_table(
             "seed": seed,
         }
     how = _defaults(how) | {name: value for name, value in how.items() if value is not None}
+    if len(how["activations"]) == 1:
+        (how["activations"],) = how["activations"]
     path = out or default_folder(f"{data.stem[:LONGEST]}-{where.name}")
     with warnings_as_lines(), running(), new_folder(path, numbered=out is None) as folder:
         with reading(data), signals.interruptible():
@@ -117,8 +119,9 @@ def train_table(
         else:
             show(scores_table(scores_beside(trained), title=title(trained)))
             done = (
-                f"{trained.history.epochs} epochs in {trained.history['seconds'][-1]:.2f} s on "
-                f"{where.name} ({where.device_name}), {dtype}"
+                f"epoch {trained.best_epoch} of {trained.history.epochs} kept, after "
+                f"{trained.history['seconds'][-1]:.2f} s on {where.name} ({where.device_name}), "
+                f"{dtype}"
             )
             show(plain(f"{done}; results in {folder.path}" if folder.kept else done))
     end("", problem)
@@ -154,13 +157,13 @@ def _settings(
     schema = trained.table.schema
     return {
         "data": str(data),
+        **{name: list(one) if isinstance(one, tuple) else one for name, one in options.items()},
         "target": schema.target.name,
         "task": schema.target.task,
         "classes": list(schema.target.classes),
         "rows": {name: part.rows for name, part in trained.table.parts.items()},
         "columns": {column.name: column.kind for column in schema.columns},
         "left_out": dict(schema.left_out),
-        **options,
         "best_epoch": trained.best_epoch,
         "backend": where.name,
         "device": where.device_name,

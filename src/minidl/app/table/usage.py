@@ -19,7 +19,9 @@ MODEL = "model.safetensors"
 
 RunArgument = Annotated[
     Path,
-    typer.Argument(help="A run folder of `minidl train DATA`, or its model.safetensors."),
+    typer.Argument(
+        help="A run folder of `minidl train DATA`, or its model.safetensors.", metavar="RUN"
+    ),
 ]
 
 
