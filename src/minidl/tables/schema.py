@@ -41,6 +41,7 @@ class Column:
         std: The standard deviation there (divided by n); 1 where the numbers do not vary.
         categories: The categories with a place of their own, the commonest first.
         other: How many rare categories are taken as one; 0 if there is none of them.
+        rare: Those of them that are known by name, at most `MOST_LEVELS`.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Column:
     std: float = 1.0
     categories: tuple[str, ...] = ()
     other: int = 0
+    rare: tuple[str, ...] = ()
 
     @property
     def levels(self) -> int:
@@ -145,22 +147,28 @@ class Schema:
 def _column(tree: object) -> Column:
     kind = _entry(tree, "kind", str)
     require(kind in KINDS, f"a column's kind to be one of {', '.join(KINDS)}", shortly(kind))
-    categories = _entry(tree, "categories", list)
-    require(all(isinstance(one, str) for one in categories), "texts as categories", "others")
-    require(len(set(categories)) == len(categories), "each category once", "one twice")
-    require(len(categories) <= MOST_LEVELS, f"at most {MOST_LEVELS} categories", len(categories))
+    categories, rare = _texts(tree, "categories"), _texts(tree, "rare")
     column = Column(
         _entry(tree, "name", str),
         kind,
         _count(tree, "missing"),
         _number(tree, "mean"),
         _number(tree, "std"),
-        tuple(categories),
+        categories,
         _count(tree, "other"),
+        rare,
     )
     require(column.std > 0, "a standard deviation above 0", column.std)
     require(column.levels > 0 or kind != "category", "a category with levels", "one without")
     return column
+
+
+def _texts(tree: object, key: str) -> tuple[str, ...]:
+    found = _entry(tree, key, list)
+    require(all(isinstance(one, str) for one in found), f"texts as {key}", "others")
+    require(len(set(found)) == len(found), f"each of the {key} once", "one twice")
+    require(len(found) <= MOST_LEVELS, f"at most {MOST_LEVELS} {key}", len(found))
+    return tuple(found)
 
 
 def _target(tree: object) -> Target:

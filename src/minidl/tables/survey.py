@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +10,8 @@ import numpy as np
 from minidl.nn.numbers import shortly
 from minidl.tables.errors import TableError
 from minidl.tables.moments import Moments
-from minidl.tables.schema import Column
-from minidl.tables.values import LARGEST, Place, is_text, not_numbers, numbers, parsed, texts
+from minidl.tables.schema import MOST_LEVELS, Column
+from minidl.tables.values import LARGEST, Place, is_text, numbers, parsed, texts
 
 MOST_CATEGORIES = 100
 LEAST_SHARE = 0.001
@@ -81,7 +79,7 @@ class Seen:
             self._found_kind = "number"
             self._add_numbers(numbers(series, place), place)
         elif str(series.dtype) == "Boolean":
-            self._found_kind = "boolean" if self.asked is None else self.asked
+            self._found_kind = "boolean"
             self._add_numbers(series.cast(float).to_numpy(), place)
         elif str(series.dtype) != "Null":
             kind = str(series.dtype).partition("(")[0]
@@ -105,27 +103,21 @@ class Seen:
 
     def _add_texts(self, series: Any, place: Place) -> None:
         there = len(series) - series.null_count()
-        mostly_texts = self._texts > (1 - MOSTLY) * (self._texts + self._numbers)
-        if self.asked == "category" or (mostly_texts and self.asked is None):
-            others = there
-        else:
+        others = there
+        clear = self._texts > (1 - MOSTLY) * (self._texts + self._numbers)
+        if self.asked == "number" or (self.asked is None and not clear):
             found = parsed(series)
             others = found.null_count() - series.null_count()
             self._add_numbers(found.to_numpy(), place)
+            if others and self._first_text is None:
+                index = (series.is_not_null() & found.is_null()).arg_max()
+                way = "mend the value, exclude the column, or give it the type category"
+                self._first_text = place.error("numbers", series[index], index, way)
         self._numbers += there - others
         self._texts += others
         if others:
-            wrong = not_numbers(series)
-            if self._first_text is None and wrong.any():
-                index = wrong.arg_max()
-                self._first_text = place.error(
-                    "numbers",
-                    series[index],
-                    index,
-                    "mend the value, exclude the column, or give it the type category",
-                )
             if self._booleans:
-                lower = series.drop_nulls().str.to_lowercase().str.strip_chars()
+                lower = series.drop_nulls().str.strip_chars().str.to_lowercase()
                 self._booleans = bool(lower.is_in(["true", "false"]).all())
             self._dates += int(series.str.contains(DATE).sum() or 0)
         elif there:
@@ -160,14 +152,7 @@ class Seen:
         Raises:
             TableError: for dates, and for numbers among which there is a text.
         """
-        if self.asked == "number" or (self.asked is None and self._found_kind == "number"):
-            kind = "number"
-        elif self.asked == "category":
-            kind = "category"
-        elif self._found_kind is not None:
-            kind = self._found_kind
-        else:
-            kind = self._kind_of_texts()
+        kind = self._found_kind or self.asked or self._kind_of_texts()
         if kind == "number":
             for error in (self._first_text, self._first_infinite):
                 if error is not None:
@@ -210,10 +195,13 @@ class Seen:
         """The column as the survey has it: with the mean and the deviation of all rows."""
         if self.kind != "category":
             mean, std = float(self.moments.mean[0]), float(self.moments.std[0])
+            if self.kind == "boolean":
+                mean, std = 0.0, 1.0
             return Column(self.place.column, self.kind, self.missing, mean, std)
         counts = self._counts or Counter()
         least = max(2, LEAST_SHARE * (self.rows - self.missing))
         ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
         kept = tuple(text for text, count in ordered[:MOST_CATEGORIES] if count >= least)
-        other = len(counts) - len(kept)
-        return Column(self.place.column, "category", self.missing, 0.0, 1.0, kept, other)
+        rare = [text for text, _ in ordered if text not in kept]
+        known = tuple(rare[:MOST_LEVELS])
+        return Column(self.place.column, "category", self.missing, 0.0, 1.0, kept, len(rare), known)

@@ -58,6 +58,11 @@ def is_series(values: object) -> bool:
     return type(values).__module__.startswith("polars.")
 
 
+def is_text(values: Any) -> bool:
+    """Whether a series holds texts."""
+    return str(values.dtype).partition("(")[0] in ("String", "Categorical", "Enum")
+
+
 def numbers(values: Any, place: Place) -> Numbers:
     """The values of a column of numbers.
 
@@ -80,7 +85,7 @@ def booleans(values: Any, place: Place) -> Numbers:
     if is_series(values):
         if values.dtype.is_numeric():
             raise place.error("true or false", values.drop_nulls()[0], 0)
-        if _is_text(values):
+        if is_text(values):
             return _each(values.to_list(), _boolean_text, place)
         return np.asarray(_cast(values, "Float64").to_numpy(), np.float64)
     if isinstance(values, np.ndarray) and values.dtype.kind == "b":
@@ -96,7 +101,7 @@ def texts(values: Any, place: Place) -> Texts:
         TableError: for one that is none, such as a date.
     """
     if is_series(values):
-        if not _is_text(values) and values.dtype.is_numeric():
+        if not is_text(values) and values.dtype.is_numeric():
             return [None if value is None else _text(value) for value in values.to_list()]
         return _cast(values, "String").to_list()  # type: ignore[no-any-return]
     if isinstance(values, np.ndarray):
@@ -108,11 +113,6 @@ def texts(values: Any, place: Place) -> Texts:
             raise place.error("a text, a number or a boolean", value, index)
         found.append(text)
     return found
-
-
-def not_numbers(values: Any) -> Any:
-    """Of a series of texts, whether each is there and no number."""
-    return values.is_not_null() & parsed(values).is_null()
 
 
 def parsed(values: Any) -> Any:
@@ -141,7 +141,7 @@ def label_text(label: object) -> str:
 
 def _floats(values: Any, place: Place) -> Numbers:
     dtype = values.dtype
-    if _is_text(values):
+    if is_text(values):
         found = parsed(_cast(values, "String"))
         if found.null_count() > values.null_count():
             index = (values.is_not_null() & found.is_null()).arg_max()
@@ -158,10 +158,6 @@ def _cast(values: Any, dtype: str) -> Any:
     from importlib import import_module
 
     return values.cast(getattr(import_module("polars"), dtype), strict=False)
-
-
-def _is_text(values: Any) -> bool:
-    return str(values.dtype).partition("(")[0] in ("String", "Categorical", "Enum")
 
 
 def _each(values: Iterable[Any], convert: Callable[[Any], float], place: Place) -> Numbers:
