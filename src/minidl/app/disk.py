@@ -22,6 +22,7 @@ from minidl.exchange import save
 from minidl.training import History
 from minidl.version import __version__
 
+
 def train_disk(
     *,
     recipe: str | None,

@@ -232,7 +232,7 @@ def train(
     }
     with usage():
         if data is None:
-            _refuse(of_table, "a table, DATA, to go with it, got none; without one there is no column")
+            _refuse(of_table, "a table, DATA, to go with it, got none")
         else:
             _refuse(of_disk, f"no table, since it is of the disk alone, got {data}")
         settings: dict[str, Any] = {

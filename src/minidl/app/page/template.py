@@ -29,9 +29,10 @@ def settings_rows(settings: Mapping[str, Any]) -> str:
             value = ", ".join(map(str, value))
         return "–" if value in (None, "") else str(value)
 
+    rows = [(name.replace("_", " "), words(value)) for name, value in settings.items()]
     return "".join(
-        f"<tr><th scope=row>{escape(name.replace('_', ' '))}</th><td>{escape(words(value))}</td></tr>"
-        for name, value in settings.items()
+        f"<tr><th scope=row>{escape(name)}</th><td>{escape(value)}</td></tr>"
+        for name, value in rows
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
 import numpy as np
 
 from minidl.app.experiment import RECIPES, REPORT_LOSSES, Session

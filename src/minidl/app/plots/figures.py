@@ -42,8 +42,8 @@ def write(figure: Figure, path: Path) -> None:
 
 
 def label(text: object, longest: int = 24) -> str:
-    """A name from a table as a picture shows it: in one line, a long one without its middle, and not
-    as a formula, which dollars would begin."""
+    """A name from a table as a picture shows it: in one line, without its middle where it is long,
+    and not as a formula, which dollars would begin."""
     line = plain(text)
     if len(line) > longest:
         end = longest // 3

@@ -1,5 +1,5 @@
-"""The pictures of a network that was trained on a table: how it learnt, and how it does on rows that
-it has not seen. They stay readable with many classes, many columns and long names."""
+"""The pictures of a network that was trained on a table: how it learnt, and how it does on rows
+that it has not seen. They stay readable with many classes, many columns and long names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plot_history(history: History, best_epoch: int, path: Path) -> None:
         axes.plot(epochs, values, color=ORANGE, marker=mark, label="validation")
     axes.axvline(best_epoch, color=GREY, linestyle="--", label=f"kept: epoch {best_epoch}")
     axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.legend()
     finish(figure, [axes], path)
 
@@ -69,9 +69,7 @@ def plot_confusion(matrix: HostArray, classes: Sequence[str], path: Path) -> Non
     write(figure, path)
 
 
-def plot_roc(
-    probabilities: HostArray, true: HostArray, classes: Sequence[str], path: Path
-) -> None:
+def plot_roc(probabilities: HostArray, true: HostArray, classes: Sequence[str], path: Path) -> None:
     """The share of a class that is found against the share of the others that is taken for it, by
     threshold: of two classes of the positive one, else of each against the rest, the largest."""
     sizes = np.bincount(true, minlength=len(classes))
@@ -111,7 +109,7 @@ def plot_calibration(said: HostArray, is_true: HostArray, what: str, path: Path)
     curve.set(ylabel="share that is so", ylim=(-0.02, 1.02))
     curve.legend(loc="upper left")
     counts.hist(said, bins=np.linspace(0, 1, 11), color=BLUE, edgecolor="white")
-    counts.set(xlabel=f"probability of {label(what)}" if what else "probability of the answer", ylabel="rows", xlim=(-0.02, 1.02))
+    counts.set(xlabel=f"probability of {label(what)}", ylabel="rows", xlim=(-0.02, 1.02))
     finish(figure, [curve, counts], path)
 
 
@@ -154,7 +152,8 @@ def plot_importance(found: Importance, path: Path) -> None:
     axes.barh(places, means[order], xerr=deviations[order], color=BLUE, ecolor="0.35")
     axes.set_yticks(places, [label(found.columns[index], 32) for index in order])
     few = f" (the {COLUMNS} largest of {len(means)})" if len(means) > COLUMNS else ""
-    axes.set(xlabel=f"rise of {found.loss} when the column is shuffled{few}", ylim=(-0.6, len(order) - 0.4))
+    axes.set(xlabel=f"rise of {found.loss} when the column is shuffled{few}")
+    axes.set_ylim(-0.6, len(order) - 0.4)
     axes.axvline(0, color="0.35", linewidth=0.8)
     finish(figure, [axes], path)
 

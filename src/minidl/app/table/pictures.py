@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
+
 from minidl.app.plots import table as plots
 from minidl.app.runs import Writer
 from minidl.app.table.importance import permutation_importance, write_importance
@@ -29,12 +31,16 @@ def pictures(trained: Trained, seed: int) -> dict[str, Writer]:
 
 def _of_classes(trained: Trained, part: Any) -> dict[str, Writer]:
     classes = [str(name) for name in trained.table.schema.target.classes]
-    probabilities = trained.model.predict_part(part).probabilities
+    probabilities: Any = trained.model.predict_part(part).probabilities
     true = part.target
     if len(classes) == 2:
         said, is_so, what = probabilities[:, 1], true == 1, classes[1]
     else:
-        said, is_so, what = probabilities.max(axis=1), probabilities.argmax(axis=1) == true, ""
+        said, is_so, what = (
+            probabilities.max(axis=1),
+            probabilities.argmax(axis=1) == true,
+            "the answer",
+        )
     return {
         "confusion.png": lambda path: plots.plot_confusion(
             confusion_matrix(probabilities, true), classes, path
@@ -47,7 +53,7 @@ def _of_classes(trained: Trained, part: Any) -> dict[str, Writer]:
 def _of_numbers(trained: Trained, part: Any) -> dict[str, Writer]:
     target = trained.table.schema.target
     found = trained.model.predict_part(part)
-    predicted, true = found.values, found.target
+    predicted, true = found.values, np.asarray(found.target)
     return {
         "predicted.png": lambda path: plots.plot_predicted(predicted, true, target.name, path),
         "residuals.png": lambda path: plots.plot_residuals(predicted, true, target.name, path),

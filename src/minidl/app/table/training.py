@@ -63,7 +63,7 @@ def train_table(
                 "--target COLUMN"
             )
         where = get_backend(backend, dtype)
-        what = {
+        what: dict[str, Any] = {
             "task": task,
             "exclude": exclude or [],
             "types": _kinds(type or []),
@@ -124,7 +124,8 @@ def train_table(
                 f"{dtype}"
             )
             show(plain(f"{done}; results in {folder.path}" if folder.kept else done))
-    end("", problem)
+    early = f"interrupted after epoch {trained.history.epochs} of {how['epochs']}"
+    end(early if trained.interrupted else "", problem)
 
 
 def _kinds(options: Iterable[str]) -> dict[str, str]:
@@ -165,6 +166,7 @@ def _settings(
         "columns": {column.name: column.kind for column in schema.columns},
         "left_out": dict(schema.left_out),
         "best_epoch": trained.best_epoch,
+        "interrupted": trained.interrupted,
         "backend": where.name,
         "device": where.device_name,
         "dtype": where.dtype_name,
