@@ -86,6 +86,8 @@ def test_train_writes_a_run_folder(run: Run, backend_name: str) -> None:
     assert sum(config["rows"].values()) == 150
     assert config["epochs"] == 30
     metrics = json.loads(Path("runs/first/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["roc_auc"].keys() == {"setosa", "versicolor", "virginica"}
+    assert min(metrics["roc_auc"].values()) > 0.8
     assert metrics["test"]["accuracy"] > 0.8 > 0.5 > metrics["baseline"]["test"]["accuracy"]
     history = rows_of("runs/first/history.csv")
     assert len(history) <= 30
@@ -188,7 +190,8 @@ def test_every_format(run: Run, suffix: str) -> None:
     elif suffix == "ndjson":
         frame.write_ndjson("t.ndjson")
     elif suffix == "npz":
-        np.savez("t.npz", **{name: np.asarray(values) for name, values in flowers().items()})
+        arrays: dict[str, Any] = {key: np.asarray(values) for key, values in flowers().items()}
+        np.savez("t.npz", **arrays)
     else:
         frame.write_csv("t.csv")
     done = run("train", f"t.{suffix}", "--target", "species", "--epochs", "2", "--out", "x")

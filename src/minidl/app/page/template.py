@@ -14,7 +14,7 @@ from minidl.version import __version__
 def write_page(path: Path, template: str, places: Mapping[str, str]) -> None:
     """Write a page: the template of that name with HTML in its places."""
     page = _file(template)
-    for place, text in ({"style": _file("style.css"), "minidl": __version__} | places).items():
+    for place, text in {"style": _file("style.css"), "minidl": __version__, **places}.items():
         page = page.replace(f"<!--{place}-->", text)
     path.write_text(page, encoding="utf-8")
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from minidl.app.plots import table as plots
 from minidl.app.runs import Writer
+from minidl.app.table.held_out import held_out
 from minidl.app.table.importance import permutation_importance, write_importance
-from minidl.app.table.texts import held_out
 from minidl.metrics import confusion_matrix
 from minidl.tables import Trained
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from minidl.app.table.held_out import held_out
 from minidl.app.terminal import plain
 from minidl.app.terminal import table as drawn
 from minidl.tables import Column, Table, Trained
@@ -63,11 +64,6 @@ def _values(column: Column) -> str:
 
 def _some(values: tuple[object, ...]) -> str:
     return ", ".join(map(str, values[:NAMED])) + (", …" if len(values) > NAMED else "")
-
-
-def held_out(parts: Mapping[str, Any]) -> str:
-    """The part of the rows that a network is judged by: the one that its training knows least."""
-    return next(name for name in ("test", "validation", "training") if name in parts)
 
 
 def title(trained: Trained) -> str:

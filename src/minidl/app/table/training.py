@@ -13,6 +13,7 @@ from minidl.app.folder import default_folder, new_folder
 from minidl.app.page import write_table_report
 from minidl.app.progress import progress
 from minidl.app.runs import end, keep, place, printing, running, usage, write_json
+from minidl.app.table.held_out import roc_areas
 from minidl.app.table.pictures import pictures
 from minidl.app.table.texts import (
     column_rows,
@@ -97,7 +98,7 @@ def train_table(
                     **how,
                 )
         settings = _settings(data, trained, where, what | how)
-        metrics = {**trained.scores, "baseline": trained.baseline}
+        metrics = {**trained.scores, "baseline": trained.baseline, "roc_auc": roc_areas(trained)}
         problem = keep(
             folder,
             {

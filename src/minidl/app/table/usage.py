@@ -1,4 +1,4 @@
-"""What a table does to a command: what is wrong with it is wrong usage, what is odd takes a line."""
+"""Reading for a command: what is wrong with a table is wrong usage, what is odd takes a line."""
 
 from __future__ import annotations
 
