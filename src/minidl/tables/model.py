@@ -18,12 +18,11 @@ from minidl.tables.answers import answers
 from minidl.tables.encoding import Encoded, Encoder, check_columns
 from minidl.tables.errors import TableError
 from minidl.tables.network import TableNetwork
-from minidl.tables.reading import BATCH, columns_of, is_path, open_table
+from minidl.tables.reading import BATCH, columns_of, is_path, open_table, reading
 from minidl.tables.schema import Schema
 from minidl.tables.scores import Scores
 from minidl.tables.table import Part
 from minidl.tables.values import Place
-from minidl.training import predict
 
 KEY = "table"
 """Where the schema is in the metadata of a file."""
@@ -65,12 +64,15 @@ class TableModel:
 
     Attributes:
         schema: The same.
-        network: The same.
+        network: The same, in evaluation mode.
     """
 
     def __init__(self, schema: Schema, network: Module) -> None:
         self.schema = schema
-        self.network = network
+        self.network = network.eval()
+        # Once, as a walk through a model takes as long as it does with a row.
+        self._modules = network.modules()
+        self._parameter = network.parameters()[0]
         self._encoder = Encoder(schema)
         self._told: set[str] = set()
         self._labels = np.asarray(schema.target.classes)
@@ -152,12 +154,15 @@ class TableModel:
 
     def _outputs(self, x: Encoded) -> np.ndarray[Any, Any]:
         """The probabilities of classes, or numbers, in float64."""
-        place = self.network.parameters()[0].value
-        arrays: Any = x
-        if not isinstance(place, np.ndarray) and not isinstance(x[0], np.memmap):
-            arrays = tuple(backend_of(place).asarray(array) for array in x)
-        output = to_numpy(predict(self.network, arrays, batch_size=BATCH)).astype(np.float64)
-        target = self.schema.target
+        backend, target = backend_of(self._parameter.value), self.schema.target
+        outputs = []
+        for first in range(0, len(x[0]), BATCH):
+            rows = slice(first, first + BATCH)
+            arrays = tuple(backend.asarray(array[rows]) for array in x)
+            outputs.append(to_numpy(self.network(arrays)).astype(np.float64))
+        for module in self._modules:
+            module.saved = None
+        output = np.concatenate(outputs)
         if not target.classes:
             return output[:, 0] * target.std + target.mean  # type: ignore[no-any-return]
         shares = np.exp(output - output.max(axis=1, keepdims=True))
@@ -177,8 +182,7 @@ class TableModel:
         """The rows of a table as the network takes them, and their answers or None."""
         schema, target = self.schema, self.schema.target
         needed = (target.name,) if with_target else ()
-        place = self.network.parameters()[0].value
-        dtype = dtype_name(place)
+        dtype = dtype_name(self._parameter.value)
         rows = 0
         for name, first, size, values in self._values(table, needed):
             x = self._encoder(values, size, dtype, name, first)
@@ -198,8 +202,9 @@ class TableModel:
             source = open_table(table)
             check_columns(schema, source.columns, source.name, self._told, needed)
             names = [*(column.name for column in schema.columns), *needed]
-            for first, batch in source.batches(names):
-                yield source.name, first, batch.height, batch
+            with reading(source.name):
+                for first, batch in source.batches(names):
+                    yield source.name, first, batch.height, batch
             return
         name = name_of(table)
         columns = columns_of(name, table)

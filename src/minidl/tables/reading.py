@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +24,10 @@ import numpy as np
 from minidl.exchange.header import in_short
 from minidl.exchange.shared import imported
 from minidl.nn.numbers import shortly
+from minidl.tables.csv_blocks import CSV
 from minidl.tables.errors import TableError
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".ndjson", ".jsonl", ".npz")
-
-ABSENT = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
-"""The texts of a CSV file that stand for a missing value."""
 
 BATCH = 20_000
 """Rows that are read at a time."""
@@ -43,23 +41,20 @@ class Source:
         name: What errors call it: the file, or "the table".
         columns: The dtypes of its columns, polars' own, by name.
         is_text: Whether all values are texts, of which some may be meant as numbers.
-        frame: polars' LazyFrame.
+        frames: A function of the names of columns that begins to read them.
     """
 
     name: str
     columns: Mapping[str, Any]
     is_text: bool
-    frame: Any
+    frames: Callable[[Sequence[str]], Iterator[Any]]
 
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
         """The rows of these columns in their order, as DataFrames, each with the number of rows
         before it."""
-        pl = polars()
         first = 0
         with reading(self.name):
-            chosen = self.frame.select(pl.col(list(columns)))
-            batches = chosen.collect_batches(chunk_size=BATCH, maintain_order=True)
-            for batch in batches:
+            for batch in self.frames(columns):
                 if batch.height:
                     yield first, batch
                 first += batch.height
@@ -140,8 +135,6 @@ def reading(name: str) -> Iterator[None]:
     except (exceptions.PolarsError, exceptions.PanicException) as error:
         text = in_short(error)
         ways = {
-            "found more fields": "rows of at most as many fields as the header has, got a longer "
-            "one; quote fields that hold a separator or a line",
             "utf-8": "texts in UTF-8, got others; save the file in that encoding",
             "empty CSV": "a header and rows, got nothing",
         }
@@ -159,12 +152,11 @@ def _opened(path: str) -> Source:
             f"got {shortly(suffix)}"
         )
     with Path(path).open("rb") as file:  # an OSError in the usual words
-        start = file.read(2**16)
-    if not start:
-        raise TableError(f"{path}: expected a header and rows, got an empty file")
+        if not file.read(1):
+            raise TableError(f"{path}: expected a header and rows, got an empty file")
     with reading(path):
         if suffix in (".csv", ".tsv"):
-            return _csv(path, start, "\t" if suffix == ".tsv" else "")
+            return _csv(path, "\t" if suffix == ".tsv" else "")
         if suffix == ".parquet":
             return _source(path, pl.scan_parquet(path, glob=False))
         if suffix == ".npz":
@@ -173,43 +165,30 @@ def _opened(path: str) -> Source:
         return _source(path, pl.scan_ndjson(path, infer_schema_length=None))
 
 
-def _source(name: str, frame: Any, is_text: bool = False) -> Source:
+def _source(name: str, frame: Any) -> Source:
+    """The table of polars' LazyFrame."""
     with reading(name):
         columns = dict(frame.collect_schema())
     check_names(name, list(columns))
-    return Source(name, columns, is_text, frame)
+
+    def batches(names: Sequence[str]) -> Iterator[Any]:
+        chosen = frame.select(polars().col(list(names)))
+        return iter(chosen.collect_batches(chunk_size=BATCH, maintain_order=True))
+
+    return Source(name, columns, False, batches)
 
 
-def _csv(path: str, start: bytes, separator: str) -> Source:
+def _csv(path: str, separator: str) -> Source:
     pl = polars()
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise TableError(
-            f"{path}: expected texts in UTF-8, got UTF-16; save the file in that encoding"
-        )
-    separator = separator or _separator(start)
-    options = {"separator": separator, "infer_schema": False}
-    # polars would give the second of two columns of one name another one.
-    header = pl.read_csv(path, has_header=False, n_rows=1, glob=False, **options).row(0)
-    names = [(name or "").strip() for name in header]
-    check_names(path, names)
-    frame = pl.scan_csv(path, null_values=list(ABSENT), glob=False, **options)
-    old = frame.collect_schema().names()
-    if old != names and len(old) == len(names):
-        frame = frame.rename(dict(zip(old, names, strict=True)))
-    return _source(path, frame, is_text=True)
+    file = CSV(path, separator, pl)
+    check_names(path, file.header)
 
+    def batches(columns: Sequence[str]) -> Iterator[Any]:
+        for batch in file.batches():
+            batch.columns = file.header
+            yield batch.select(columns)
 
-def _separator(start: bytes) -> str:
-    """The one that the header has most of, quoted names apart."""
-    line, quoted = [], False
-    for character in start.decode("utf-8", "replace"):
-        if character == '"':
-            quoted = not quoted
-        elif character in "\r\n" and not quoted:
-            break
-        elif not quoted:
-            line.append(character)
-    return max(",;\t|", key=line.count)
+    return Source(path, dict.fromkeys(file.header, pl.String), True, batches)
 
 
 def _frame(name: str, columns: Mapping[str, Any]) -> Any:

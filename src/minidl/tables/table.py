@@ -17,7 +17,7 @@ from minidl.tables.answers import Answers
 from minidl.tables.encoding import Encoded, Encoder, settled
 from minidl.tables.errors import TableError, TableWarning
 from minidl.tables.moments import Moments
-from minidl.tables.reading import Source, open_table
+from minidl.tables.reading import Source, open_table, reading
 from minidl.tables.schema import MISSING, TASKS, Column, Schema, Target
 from minidl.tables.split import PARTS, parts_drawn, parts_said
 from minidl.tables.survey import Seen
@@ -145,8 +145,8 @@ def read(
     if len(names) < 2:
         raise TableError(f"{source.name}: expected columns beside the target, got none")
 
-    rng = np.random.default_rng(seed)
-    seen, answers, said = _survey(source, names, target, split, types or {})
+    with reading(source.name):
+        seen, answers, said = _survey(source, names, target, split, types or {})
     rows = seen[target].rows
     if rows < (2 if split is None else 1):
         raise TableError(f"{source.name}: expected rows to train on and to judge, got {rows}")
@@ -159,13 +159,15 @@ def read(
             f"{source.name}: expected columns that say something, got none: {_reasons(left_out)}"
         )
     if said is None:
+        rng = np.random.default_rng(seed)
         said = parts_drawn(values if goal.classes else None, rows, shares, rng)
     counts = np.bincount(said, minlength=len(PARTS))
     for part in (0, 1):
         if not counts[part]:
             raise TableError(f"{source.name}: expected {PARTS[part]} rows, got none")
     schema = Schema(kept, goal, left_out, missing)
-    return _filled(source, schema, values, said, counts, dtype)
+    with reading(source.name):
+        return _filled(source, schema, values, said, counts, dtype)
 
 
 def _survey(
