@@ -61,6 +61,7 @@ class Trained:
         scores: The scores of each part: see `Scores`.
         baseline: The same of what one says without looking: the classes by their shares of the
             training part, or its mean.
+        interrupted: Whether Ctrl-C ended the training early, after at least one epoch.
     """
 
     model: TableModel
@@ -69,6 +70,7 @@ class Trained:
     best_epoch: int
     scores: Mapping[str, dict[str, float]]
     baseline: Mapping[str, dict[str, float]]
+    interrupted: bool = False
 
 
 def train(
@@ -128,6 +130,8 @@ def train(
         TypeError, ValueError: for an argument that is none.
         NonFiniteLossError: if the training diverges.
         OSError: if the file cannot be read.
+        KeyboardInterrupt: before the end of the first epoch. Later, what was learnt so far is
+            returned.
     """
     if isinstance(data, Table):
         if target is not None or reading:
@@ -151,24 +155,35 @@ def train(
         batch_size = min(max(training.rows // 100, smallest), largest)
     stopping = EarlyStopping(patience=epochs if patience is None else patience)
     is_classification = bool(schema.target.classes)
-    history = fit(
-        network,
-        _loss(training, class_weight),
-        _optimizer(optimizer)(network.parameters(), learning_rate),
-        _arrays(training, place),
-        epochs=epochs,
-        batch_size=batch_size,
-        validation=_arrays(table.parts["validation"], place),
-        metrics={"accuracy": accuracy} if is_classification else None,
-        rng=rng,
-        callbacks=[stopping, *([callbacks] if callable(callbacks) else callbacks)],
-        capture=capture,
-        threads=threads,
-    )
+    history, interrupted = History(), False
+
+    def note(so_far: History) -> None:
+        nonlocal history
+        history = so_far
+
+    try:
+        fit(
+            network,
+            _loss(training, class_weight),
+            _optimizer(optimizer)(network.parameters(), learning_rate),
+            _arrays(training, place),
+            epochs=epochs,
+            batch_size=batch_size,
+            validation=_arrays(table.parts["validation"], place),
+            metrics={"accuracy": accuracy} if is_classification else None,
+            rng=rng,
+            callbacks=[stopping, note, *([callbacks] if callable(callbacks) else callbacks)],
+            capture=capture,
+            threads=threads,
+        )
+    except KeyboardInterrupt:
+        if not history.epochs:
+            raise
+        interrupted = True
     model = TableModel(schema, network.eval())
     scores = {name: model.evaluate_part(part) for name, part in table.parts.items()}
     baseline = {name: _baseline(training, part) for name, part in table.parts.items()}
-    return Trained(model, table, history, stopping.best_epoch, scores, baseline)
+    return Trained(model, table, history, stopping.best_epoch, scores, baseline, interrupted)
 
 
 def _layers(
