@@ -68,9 +68,7 @@ def places_in_memory(
     for number, call in enumerate(calls):
         memory = call.output.memory
         touched = dict.fromkeys(x.memory for x in (*call.reads(), call.output))
-        ending = [
-            one for one in touched if one.is_temporary and one.nbytes and last[one] == number
-        ]
+        ending = [one for one in touched if one.is_temporary and one.nbytes and last[one] == number]
         if memory.is_temporary and memory not in places:
             given = [x for x in call.reads() if x.memory in ending and _in_place(call, x)]
             if given and is_elementwise(call.function):
