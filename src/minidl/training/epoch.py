@@ -114,8 +114,9 @@ class Epoch:
         parallel: Group | None = None,
     ) -> None:
         group = several("Epoch", parallel)
-        data = own_part("Epoch", data, group)
-        data = check_training("Epoch", model, loss, optimizer, data, capture)
+        data = check_training(
+            "Epoch", model, loss, optimizer, own_part("Epoch", data, group), capture
+        )
         batch_size = checked_batch_size("Epoch", data, batch_size)
         accumulate = check_count("Epoch", "accumulate", accumulate)
         if clip_grad_norm is not None:

@@ -132,8 +132,7 @@ def fit(
             the last one. The error names the epoch.
     """
     group = several("fit", parallel)
-    data = own_part("fit", data, group)
-    data = check_training("fit", model, loss, optimizer, data, capture)
+    data = check_training("fit", model, loss, optimizer, own_part("fit", data, group), capture)
     epochs = check_count("fit", "epochs", epochs)
     size = checked_batch_size("fit", data, batch_size)
     samples_used("fit", data, size, drop_last)
@@ -141,8 +140,7 @@ def fit(
     own_size = (size or JUDGED) // (group.size if group else 1)
     check_flag("fit", "shuffle", shuffle)
     if validation is not None:
-        validation = own_part("fit", validation, group)
-        validation = checked_data("fit", "validation", validation)
+        validation = checked_data("fit", "validation", own_part("fit", validation, group))
     metrics = checked_metrics("fit", metrics)
     check_what_is_judged(metrics, train_metrics, validation)
     check_what_ranks_judge(metrics, train_metrics, data, validation)
