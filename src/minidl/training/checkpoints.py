@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import re
 import signal
@@ -22,7 +21,9 @@ from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.optim import Optimizer
+from minidl.parallel import Group
 from minidl.training.epoch import Epoch
+from minidl.training.settings import flat, settings_of
 
 FORMAT = "minidl checkpoint 1"
 NAME = re.compile(r"epoch-(\d{6,})(?:-sample-(\d{6,}))?\.safetensors")
@@ -79,6 +80,7 @@ class Checkpoints:
             `state_dict` and `load_state_dict`.
         rng: The generator of the order of the samples.
         settings: What else must be the same when the training goes on, in JSON's types.
+        group: Several ranks that train together, of which the first reads and writes for all.
 
     Attributes:
         history: The columns of the history so far.
@@ -97,7 +99,9 @@ class Checkpoints:
         callbacks: Iterable[object],
         rng: np.random.Generator,
         settings: Mapping[str, Any],
+        group: Group | None = None,
     ) -> None:
+        self._group = group
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = Checkpoint(checkpoint)
         self._checkpoint = checkpoint
@@ -109,7 +113,7 @@ class Checkpoints:
             if hasattr(one, "state_dict") and hasattr(one, "load_state_dict")
         ]
         self._rng = rng
-        self._settings = _settings_of(model, loss, optimizer, self._callbacks) | {
+        self._settings = settings_of(model, loss, optimizer, self._callbacks) | {
             "generator": type(rng.bit_generator).__name__,
             **settings,
         }
@@ -132,6 +136,19 @@ class Checkpoints:
             FileFormatError: if all are damaged.
             OSError: if the folder cannot be made or read.
         """
+        if self._group is None:
+            self._take(self._read(resume, epochs))
+        else:  # whose folders may be others
+            read = self._read(resume, epochs) if self._group.rank == 0 else None
+            self._take(self._group.gather(read)[0])
+
+    def _take(self, read: tuple[dict[str, Any], bool] | None) -> None:
+        if read is not None:
+            self._found, self._ended = read
+            self.history = self._found["history"]
+
+    def _read(self, resume: bool, epochs: int) -> tuple[dict[str, Any], bool] | None:
+        """What is in the newest checkpoint, if there is any, and whether its training had ended."""
         folder = self._checkpoint.folder
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)
@@ -142,7 +159,7 @@ class Checkpoints:
                 "resume=True goes on from there, and another folder begins anew"
             )
         if not found:
-            return
+            return None
         path, tree = _newest_whole(found)
         _require_same(path, tree["settings"], self._settings)
         begun = tree["epoch"] + (tree["done"] > 0)
@@ -150,9 +167,7 @@ class Checkpoints:
             raise ValueError(
                 f"fit: expected epochs to be at least the {begun} of {path}, got {epochs}"
             )
-        self._found = tree
-        self.history = tree["history"]
-        self._ended = epochs in (tree["ended"], 0 if tree["done"] else begun)
+        return tree, epochs in (tree["ended"], 0 if tree["done"] else begun)
 
     def resume(self) -> bool:
         """Take over what was read, if anything was; whether the training had come to its end."""
@@ -207,6 +222,8 @@ class Checkpoints:
         self.history = dict(history)
         self._generator = self._rng.bit_generator.state
         late = time.monotonic() - self._written >= self._checkpoint.every_seconds
+        if self._group is not None:
+            late = self._group.gather(late)[0]
         if late or epochs or terminated:
             self._write(None, epochs)
         if terminated:
@@ -214,6 +231,13 @@ class Checkpoints:
 
     def _write(self, total: Array | None, ended: int = 0) -> None:
         """Write a checkpoint, and then remove those that are too many."""
+        if self._group is None or self._group.rank == 0:
+            self._write_file(total, ended)
+        self._written = time.monotonic()
+        if self._group is not None:
+            self._group.barrier()  # a launcher ends all ranks when the first one ends
+
+    def _write_file(self, total: Array | None, ended: int) -> None:
         state = self._state(ended) | {"total": total}
         name = f"epoch-{state['epoch']:06}"
         if self._done:
@@ -225,7 +249,6 @@ class Checkpoints:
         # What is newer was damaged when this training went on from an older one.
         for old in found[: max(0, here - self._checkpoint.keep)] + found[here:]:
             old.unlink(missing_ok=True)
-        self._written = time.monotonic()
 
     def _state(self, ended: int) -> dict[str, Any]:
         """What a checkpoint holds."""
@@ -244,35 +267,9 @@ class Checkpoints:
         }
 
 
-def _settings_of(
-    model: Module, loss: Loss, optimizer: Optimizer, callbacks: Iterable[object]
-) -> dict[str, Any]:
-    """What must be the same when a training goes on, in JSON's types and words for a reader."""
-    arguments = inspect.signature(type(optimizer)).parameters.keys() - {"learning_rate"}
-    options = {name: getattr(optimizer, name, None) for name in sorted(arguments)}
-    state = optimizer.state_dict()
-    held: list[tuple[str, Any]] = [*model.named_parameters(), *model.named_buffers()]
-    return {
-        "modules": {path: type(one).__name__ for path, one in model.named_modules()},
-        "arrays": {path: list(one.value.shape) for path, one in held},
-        "frozen": [path for path, one in model.named_parameters() if not one.trainable],
-        "dtype": dtype_name(model.parameters()[0].value),
-        "loss": repr(loss),
-        "optimizer": type(optimizer).__name__,
-        "options": {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in options.items()
-            if isinstance(value, str | bool | int | float | tuple)
-        },
-        "groups": [[len(one.parameters), one.weight_decay] for one in optimizer.groups],
-        "state": {name: list(np.shape(array)) for name, array in state.items()},
-        "callbacks": [type(one).__name__ for one in callbacks],
-    }
-
-
 def _require_same(path: Path, written: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Raise unless a checkpoint is one of this training."""
-    before, now = (dict(_flat(one)) for one in (written, settings))
+    before, now = (dict(flat(one)) for one in (written, settings))
     nothing = object()
     wrong = [
         f"{name} is {now.get(name, 'nothing')} and was {before.get(name, 'nothing')}"
@@ -285,15 +282,6 @@ def _require_same(path: Path, written: Mapping[str, Any], settings: Mapping[str,
             f"fit: expected the training of {path}, got another, in which "
             f"{'; '.join(wrong[:5] + more)}; give what it was, or another folder to begin anew"
         )
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """The settings with one name each, such as `arrays 0.weights`."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name} ")
-        else:
-            yield prefix + name, value
 
 
 def _found(folder: Path) -> list[Path]:

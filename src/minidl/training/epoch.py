@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import Array, backend_of, namespace, rows_of
+from minidl.capture import MOST_RECORDINGS, compiled, records_loops, sum_over_rows
 from minidl.capture import capture as record
-from minidl.capture import compiled, records_loops, sum_over_rows
 from minidl.capture.state import State
 from minidl.nn.checks import check_place
 from minidl.nn.losses import Loss
@@ -19,15 +19,18 @@ from minidl.nn.module import Module
 from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.nn.trees import Tree, leaves, mapped
 from minidl.optim import Optimizer, Schedule
+from minidl.parallel import Group
+from minidl.training.alike import begin_alike, recordable
 from minidl.training.batches import (
     Batch,
-    Data,
     checked_batch_size,
     lies_in_a_file,
     samples_of,
     samples_used,
 )
 from minidl.training.checks import check_schedule, check_training
+from minidl.training.own_part import Given, Sizes, check_own, is_own, own_part, train_on_own
+from minidl.training.ranks import Ranks, several
 from minidl.training.step import (
     followed,
     gradients_of,
@@ -67,6 +70,8 @@ class Epoch:
         data: Inputs and targets, and perhaps weights of samples, all with the samples along the
             first axis; a module of several inputs takes a tuple, list or dict of them. Or an
             iterable of such batches, which begins anew each time, or a function that returns one.
+            Or a function of `(rank, size)` that returns what this rank alone has, in one of these
+            forms: see `parallel`.
         batch_size: The number of samples in a batch, at least 1; the last may be smaller. None for
             an iterable.
         drop_last: Whether a last batch that is smaller is left out.
@@ -78,6 +83,13 @@ class Epoch:
         capture: `"auto"` records epochs on GPUs and on JAX, and else the step, `"off"`
             nothing; `"compile"` also has PyTorch compile the step: see `minidl.capture` for what
             a step may then do.
+        parallel: The ranks that train together, as of `minidl.parallel.group()`, all of which make
+            and call the same. Rank 0 gives the others its parameters, buffers and optimizer state.
+            Each takes its part of every batch, and all get the parameters and the loss of one
+            process, but for rounding. An iterable must yield the same batches on all. Of data that
+            each rank alone has, a batch is what the ranks bring to it: of arrays each its share of
+            `batch_size`, of an iterable its batch. One that has come to its end takes part with
+            nothing, and the epoch ends with the last.
 
     Attributes:
         samples: How many samples an order has; None for an iterable, which takes none.
@@ -87,6 +99,7 @@ class Epoch:
         ValueError: for another `capture`, a batch size or `accumulate` below 1, data that do not
             go together, an optimizer with a parameter that is not the model's, or a schedule of
             epochs or of another optimizer.
+        DisagreementError: on all ranks, if they have made something else.
         CaptureError: at the first call, if the step cannot be recorded; on the CPU there is a
             warning instead, and it is taken as it is.
     """
@@ -96,7 +109,7 @@ class Epoch:
         model: Module,
         loss: Loss,
         optimizer: Optimizer,
-        data: Data,
+        data: Given,
         batch_size: int | None = None,
         *,
         drop_last: bool = False,
@@ -104,8 +117,12 @@ class Epoch:
         accumulate: int = 1,
         schedule: Schedule | None = None,
         capture: str = "auto",
+        parallel: Group | None = None,
     ) -> None:
-        data = check_training("Epoch", model, loss, optimizer, data, capture)
+        group = several("Epoch", parallel)
+        data = check_training(
+            "Epoch", model, loss, optimizer, own_part("Epoch", data, group), capture
+        )
         batch_size = checked_batch_size("Epoch", data, batch_size)
         accumulate = check_count("Epoch", "accumulate", accumulate)
         if clip_grad_norm is not None:
@@ -120,14 +137,46 @@ class Epoch:
         state = (model, optimizer)
         gradients = gradients_of(model, loss)
         averages = loss.reduction == "mean"
+        ranks = None
+        if group is not None:
+            ranks = Ranks(group, model, loss)
+            gradients = ranks.gradients_of_batch
+            given = {
+                "batch_size": batch_size,
+                "drop_last": drop_last,
+                "clip_grad_norm": clip_grad_norm,
+                "accumulate": accumulate,
+                "schedule": schedule is not None,
+                "capture": capture,
+            }
+            begin_alike("Epoch", group, model, loss, optimizer, data, **given)
+            capture = recordable("Epoch", group, optimizer, capture)
+        self.ranks = ranks
+        if ranks is not None and is_own(data):
+            check_own("Epoch", ranks.group, data, batch_size, drop_last)
+
+            @functools.lru_cache(MOST_RECORDINGS)
+            def step_of(sizes: Sizes) -> Callable[..., Array]:
+                own = training_step(ranks.gradients_of_own(sizes), optimizer, clip_grad_norm, group)
+                step = recorded(own, state, capture)
+                return step if schedule is None else followed(step, schedule.step)
+
+            self._train = ranks.summed(
+                functools.partial(
+                    train_on_own, ranks, step_of, loss, optimizer, data, batch_size, accumulate
+                )
+            )
+            return
         if not isinstance(data, tuple) or lies_in_a_file(data):
-            several = gradients_of_several(gradients, averages)
-            step = recorded(training_step(several, optimizer, clip_grad_norm), state, capture)
+            of_several = gradients_of_several(gradients, averages)
+            step = training_step(of_several, optimizer, clip_grad_norm, group)
+            step = recorded(step, state, capture)
             if schedule is not None:
                 step = followed(step, schedule.step)
-            self._train = functools.partial(
+            train_all = functools.partial(
                 train_on_stream, step, loss, optimizer, data, batch_size, accumulate
             )
+            self._train = train_all if ranks is None else ranks.summed(train_all)
             return
 
         x, *labels = data
@@ -141,24 +190,30 @@ class Epoch:
             x, labels = mapped(lambda array: rows_of(array, batch), (x, labels))
             return gradients(x, labels, share)
 
+        gradients_of_rows = one_batch if ranks is None else ranks.gradients_of_rows
+
         def several_batches(batches: Array, x: Tree, labels: Batch) -> Array:
             per_sample = 1 / batches.shape[0] if averages else None
 
             def one(batch: Array, x: Tree, labels: Batch) -> Array:
                 share = None if per_sample is None else batch.shape[0] * per_sample
-                return one_batch(batch, x, labels, share)
+                return gradients_of_rows(batch, x, labels, share)
 
             scale = None if is_weighted else per_sample
             return _train_on_batches(one, state, batch_size, scale, batches, x, labels)
 
         size = batch_size * accumulate
+        own_size = size if group is None else size // group.size
         step = training_step(
-            one_batch if accumulate == 1 else several_batches, optimizer, clip_grad_norm
+            gradients_of_rows if accumulate == 1 else several_batches,
+            optimizer,
+            clip_grad_norm,
+            group,
         )
         whole = capture != "off" and records_loops(state)
         if capture == "compile":
             step = compiled(step, state)
-        elif capture == "auto" and not whole and is_small(optimizer, size, x):
+        elif capture == "auto" and not whole and is_small(optimizer, own_size, x):
             step = recorded_or_eager(step, state, constants)
         if schedule is not None:
             step = _at_rates(step, state) if whole else followed(step, schedule.step)
@@ -175,7 +230,8 @@ class Epoch:
         most = MOST_BATCHES if whole else min(MOST_BATCHES, 100)
         samples_a_call = size * max(1, most // accumulate)
         weights = labels[1] if is_weighted else None
-        self._train = functools.partial(_train_on_all, train, samples_a_call, weights)
+        train_all = functools.partial(_train_on_all, train, samples_a_call, weights)
+        self._train = train_all if ranks is None else ranks.summed(train_all)
 
     def __call__(self, order: np.ndarray[Any, Any] | None = None) -> Array:
         return functools.reduce(operator.add, [loss for _, loss in self.parts(order)])
