@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import machine, plans
-from bench.arguments import Parser
+from bench.arguments import Parser, count
 from bench.contestants import BY_NAME, CONTESTANTS
 from bench.contestants.registry import Device
 from bench.report import compare, targets_table, text_table, write
@@ -159,15 +159,15 @@ def _measure_options(arguments: list[str]) -> argparse.Namespace:
         help=f"time only contestants on this, and the baseline; can be repeated: "
         f"{', '.join(libraries)}",
     )
-    parser.add_argument("--width", type=_count, action="append", help="of the hidden layers")
-    parser.add_argument("--batch-size", type=_count, action="append")
+    parser.add_argument("--width", type=count, action="append", help="of the hidden layers")
+    parser.add_argument("--batch-size", type=count, action="append")
     parser.add_argument(
         "--runs",
-        type=_count,
+        type=count,
         help=f"of the whole, whose spread is shown; default: {plans.RUNS}, with --quick 1",
     )
-    parser.add_argument("--rounds", type=_count, help=f"in a run; default: {plans.ROUNDS}")
-    parser.add_argument("--threads", type=_count, help="default: 1, on a GPU 4")
+    parser.add_argument("--rounds", type=count, help=f"in a run; default: {plans.ROUNDS}")
+    parser.add_argument("--threads", type=count, help="default: 1, on a GPU 4")
     parser.add_argument("--baseline", metavar="CONTESTANT", help="what others are divided by")
     parser.add_argument("--out", type=Path, help="the folder to make; default: in bench/reports")
     parser.add_argument("--json", type=Path, help="a file for the report as JSON; - for stdout")
@@ -182,12 +182,6 @@ def _measure_options(arguments: list[str]) -> argparse.Namespace:
     if options.json is not None and not options.json.absolute().parent.is_dir():
         parser.error(f"--json: expected a folder that exists, got {options.json.parent}")
     return options
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
-    return int(text)
 
 
 def _compare(arguments: list[str]) -> None:
