@@ -1,1 +1,1 @@
-"""Training on several ranks: how it scales, what the sum costs, and how it ends when a rank does."""
+"""Training on several ranks: how it scales, and how it ends when a rank does."""

@@ -36,7 +36,7 @@ class Job:
         self.launcher, self.ranks = launcher, ranks
         self._closing = ExitStack()
         folder = Path(self._closing.enter_context(tempfile.TemporaryDirectory()))
-        self._errors = self._closing.enter_context(tempfile.TemporaryFile("w+"))
+        self._errors = self._closing.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115
         listener = self._closing.enter_context(socket.socket(socket.AF_UNIX))
         listener.bind(str(folder / "socket"))
         listener.listen(ranks)

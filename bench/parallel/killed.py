@@ -29,7 +29,6 @@ from typing import Literal
 
 import numpy as np
 
-import minidl
 from bench.arguments import Parser, count
 from bench.parallel.launchers import ROOT, Launcher, command, environment, missing
 from bench.parallel.training import MISTAKE
@@ -40,7 +39,7 @@ Kind = Literal["killed", "raises"]
 
 LAUNCHERS: tuple[Launcher, ...] = ("mpiexec", "torchrun")
 RANKS = (2, 3)
-EPOCHS = 60
+EPOCHS = 100
 LIMIT = 10.0
 """Seconds in which a job ends after a rank has."""
 TOLERANCE = 1e-9
@@ -88,7 +87,7 @@ def end(
     """End a rank so many seconds after the training has begun; then train on, on `then` ranks.
 
     Raises:
-        minidl.FileFormatError: for a checkpoint that is not whole.
+        FileFormatError: for a checkpoint that is not whole.
         TimeoutError: if the job does not begin, or not end.
     """
     with tempfile.TemporaryDirectory() as name:
@@ -106,18 +105,19 @@ def end(
         written = list((folder / "checkpoints").glob("epoch-*.safetensors"))
         for path in written:
             read_tree(path, checkpoints.FORMAT)
-        return Ended(seconds, code, printed, len(written), losses(launcher, then, folder, epochs))
+        losses, _ = trained(launcher, then, folder, epochs)
+        return Ended(seconds, code, printed, len(written), losses)
 
 
-def losses(launcher: Launcher, ranks: int, folder: Path, epochs: int) -> list[float]:
-    """The losses of a training, from where the folder's checkpoints are to its end; none if it
-    does not get there."""
+def trained(launcher: Launcher, ranks: int, folder: Path, epochs: int) -> tuple[list[float], float]:
+    """The losses of a training, from where the folder's checkpoints are to its end, and how many
+    seconds it has taken; no losses if it does not get there."""
     with started(launcher, ranks, folder, epochs) as (process, _):
         _wait(process)
     with contextlib.suppress(FileNotFoundError):
-        found: list[float] = json.loads((folder / "losses.json").read_text())
-        return found
-    return []
+        history = json.loads((folder / "history.json").read_text())
+        return history["loss"], history["seconds"][-1]
+    return [], 0.0
 
 
 @contextmanager
@@ -173,9 +173,7 @@ def main() -> None:
     options = _options(sys.argv[1:])
     rng = np.random.default_rng(options.seed)
     with tempfile.TemporaryDirectory() as name:
-        begun = time.monotonic()
-        expected = losses("alone", 1, Path(name), options.epochs)
-        seconds = time.monotonic() - begun
+        expected, seconds = trained("alone", 1, Path(name), options.epochs)
     bad = 0
     for launcher in options.launcher or LAUNCHERS:
         if reason := missing(launcher):
@@ -185,7 +183,7 @@ def main() -> None:
         for run in range(options.runs):
             kind: Kind = "killed" if run % 2 == 0 else "raises"
             ranks, then = (RANKS, RANKS[::-1])[run // 2 % 2]
-            rank, moment = int(rng.integers(ranks)), float(rng.uniform(0, seconds))
+            rank, moment = int(rng.integers(ranks)), float(rng.uniform(0, seconds / 2))
             ended = end(kind, launcher, ranks, rank, moment, options.epochs, then)
             problems = ended.problems(kind, rank, expected)
             worst, wrong = max(worst, ended.seconds), wrong + bool(problems)

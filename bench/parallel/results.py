@@ -95,9 +95,9 @@ class Report:
     def row(self, contestant: str, ranks: int, width: int, scaling: Scaling) -> Row | None:
         """The timed row; on one rank both scalings are the same."""
         for row in self.rows:
-            if (row.contestant, row.ranks, row.width) == (contestant, ranks, width) and row.rounds:
-                if ranks == 1 or row.scaling == scaling:
-                    return row
+            same = (row.contestant, row.ranks, row.width) == (contestant, ranks, width)
+            if same and row.rounds and (ranks == 1 or row.scaling == scaling):
+                return row
         return None
 
     def widths(self) -> list[int]:

@@ -48,10 +48,8 @@ def targets_table(report: Report) -> Table:
 def scaling_table(report: Report, width: int) -> Table:
     """The contestants at one width: time of a step, how much more is done than on one rank, and
     the part of the step that its sum takes by itself."""
-    table = [
-        ["contestant", "ranks", "batch", "µs per step", "quartiles", "× one rank", "sum, µs"]
-        + ["share of the sum"]
-    ]
+    header = ["contestant", "ranks", "batch", "µs per step", "quartiles", "× one rank"]
+    table = [[*header, "sum, µs", "share of the sum"]]
     numbers = Work(width, BATCH).numbers
     for row in (row for row in report.rows if row.width == width):
         if not row.rounds:
@@ -135,11 +133,12 @@ def check_table(report: Report) -> Table:
 
 def wires_table(report: Report) -> Table:
     """What the predictions assume of the wires."""
-    table = [["wires", "latency, µs", "throughput, GB/s"]]
     wires = wires_of(report)
-    for one in stated(wires) if wires else ():
-        table.append([one.name, microseconds(one.latency), f"{one.throughput / 1e9:.3g}"])
-    return table
+    rows = [
+        [one.name, microseconds(one.latency), f"{one.throughput / 1e9:.3g}"]
+        for one in (stated(wires) if wires else ())
+    ]
+    return [["wires", "latency, µs", "throughput, GB/s"], *rows]
 
 
 def predictions_table(report: Report, weak: bool) -> Table:

@@ -2,7 +2,7 @@
 
     python -m bench.parallel.training FOLDER EPOCHS [BACKEND]
 
-Each rank writes its process's id to FOLDER when training begins, and rank 0 its losses when it has
+Each rank writes its process's id to FOLDER when training begins, and rank 0 the history when it has
 ended. A rank that gets SIGUSR1 raises an error, as a mistake in it would.
 """
 
@@ -52,7 +52,7 @@ def main(folder: Path, epochs: int, backend: str = "numpy") -> None:
         parallel=group,
     )
     if group.rank == 0:
-        (folder / "losses.json").write_text(json.dumps(history["loss"]))
+        (folder / "history.json").write_text(json.dumps(history.to_dict()))
 
 
 def fail(_: int, __: FrameType | None) -> None:
