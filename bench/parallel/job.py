@@ -70,7 +70,6 @@ class Job:
         Raises:
             WorkerError: if a rank has failed, has ended, or is stuck.
         """
-        answers = []
         try:
             for file in self._files:
                 file.write(json.dumps(question) + "\n")

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import numpy as np
 
@@ -123,7 +123,7 @@ def trained(launcher: Launcher, ranks: int, folder: Path, epochs: int) -> tuple[
 @contextmanager
 def started(
     launcher: Launcher, ranks: int, folder: Path, epochs: int
-) -> Iterator[tuple[subprocess.Popen[str], tempfile._TemporaryFileWrapper[str]]]:
+) -> Iterator[tuple[subprocess.Popen[str], TextIO]]:
     """A block in which a job runs, and the file of what it prints. After it no rank is left."""
     for old in folder.glob("rank-*.pid"):
         old.unlink()

@@ -122,8 +122,9 @@ def _scaled(
             break
         say(f"width {width}: round {number}")
         for row, job in running:
-            seconds = job.ask(do="train", key=_key(row), epochs=row.epochs)["seconds"]
-            row.rounds.append(seconds / (row.epochs * STEPS_PER_EPOCH))
+            answer = job.ask(do="train", key=_key(row), epochs=row.epochs)
+            row.rounds.append(answer["seconds"] / (row.epochs * STEPS_PER_EPOCH))
+            row.waited.append(answer["waited"] / (row.epochs * STEPS_PER_EPOCH))
     return rows
 
 
@@ -175,4 +176,4 @@ def _dispatch(job: Job, say: Say) -> float:
     say("a step with nearly nothing to compute")
     job.ask(do="open", contestant=BASE, width=2, batch_size=1, key="dispatch")
     times = [job.ask(do="train", key="dispatch", epochs=100)["seconds"] for _ in range(5)]
-    return min(times[1:]) / (100 * STEPS_PER_EPOCH)
+    return float(min(times[1:])) / (100 * STEPS_PER_EPOCH)

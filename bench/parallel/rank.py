@@ -3,7 +3,7 @@
 It reads a JSON object a line from the socket and answers each with one:
 
     {"do": "open", "contestant": NAME, "width": W, "batch_size": B, "key": KEY}
-    {"do": "train", "key": KEY, "epochs": N}    seconds and loss of the last epoch
+    {"do": "train", "key": KEY, "epochs": N}    seconds, those in sums, last loss
     {"do": "sum", "library": "numpy" | "torch", "numbers": N, "calls": N}   seconds of a sum
     {"do": "versions"}
     {"do": "end"}
@@ -63,9 +63,11 @@ class Rank:
         """Train, from when all ranks begin until this one has ended."""
         contestant = self.opened[key]
         self.group.barrier()
+        waited = self.group.waited
         start = time.perf_counter()
         loss = contestant.train(epochs)
-        return {"seconds": time.perf_counter() - start, "loss": loss}
+        seconds = time.perf_counter() - start
+        return {"seconds": seconds, "loss": loss, "waited": self.group.waited - waited}
 
     def sum(self, library: str, numbers: int, calls: int) -> dict[str, Any]:
         """The seconds of a sum of so many float32, taken one after the other."""

@@ -26,6 +26,7 @@ class Row:
         scaling: `"strong"` where that is the same as on one rank, `"weak"` where each rank has as
             much as one alone.
         rounds: The time of a step in each round.
+        waited: That part of it which the slowest rank was in sums, the wait for others included.
         reason: Why it was not timed.
     """
 
@@ -36,6 +37,7 @@ class Row:
     scaling: Scaling
     epochs: int = 1
     rounds: list[float] = field(default_factory=list)
+    waited: list[float] = field(default_factory=list)
     reason: str = ""
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from bench.parallel.measure import BATCH
 from bench.parallel.model import Machine, Wires, fitted, stated, step
 from bench.parallel.results import BASE, DDP, TORCH, WITHOUT, Report, Row, ratio
@@ -49,11 +51,11 @@ def scaling_table(report: Report, width: int) -> Table:
     """The contestants at one width: time of a step, how much more is done than on one rank, and
     the part of the step that its sum takes by itself."""
     header = ["contestant", "ranks", "batch", "µs per step", "quartiles", "× one rank"]
-    table = [[*header, "sum, µs", "share of the sum"]]
+    table = [[*header, "sum, µs", "share of the sum", "in sums"]]
     numbers = Work(width, BATCH).numbers
     for row in (row for row in report.rows if row.width == width):
         if not row.rounds:
-            table.append([row.contestant, str(row.ranks), str(row.batch_size), *5 * ["–"]])
+            table.append([row.contestant, str(row.ranks), str(row.batch_size), *6 * ["–"]])
             continue
         one = report.row(row.contestant, 1, width, "strong")
         gain = ratio(one, row) * row.batch_size / one.batch_size if one else None
@@ -71,6 +73,7 @@ def scaling_table(report: Report, width: int) -> Table:
                 f"{gain:.2f}" if gain else "–",
                 microseconds(found.median) if found else "–",
                 f"{found.median / row.median:.1%}" if found else "–",
+                f"{statistics.median(row.waited) / row.median:.1%}" if any(row.waited) else "–",
             ]
         )
     return table
