@@ -20,8 +20,8 @@ METHOD = (
     "rank” is the samples in a second by those of the same contestant on one rank, taken round by "
     "round. “Sum” is the time of a sum of as many numbers as the network has, by itself, with the "
     "same library; its share is of the step. “In sums” is the part of the step that ranks spend in "
-    "the sum, the wait for a slower rank included, which minidl notes. A step with DDP has the sums "
-    "of its buckets in place of it, part of which backward hides."
+    "the sum, the wait for a slower rank included, which minidl notes. A step with DDP has the "
+    "sums of its buckets in place of it, part of which backward hides."
 )
 CHECKED = (
     f"Before it was timed, every contestant's loss, summed over steps "
