@@ -72,7 +72,10 @@ class Dropout(Module):
     def _kept(self, x: Array) -> Array:
         """Whether each element of `x` is kept, by the hashes of its index and the counter."""
         xp = namespace(x)
-        index = xp.arange(math.prod(x.shape), dtype=xp.int32, device=device_of(x))
+        size, start, part = math.prod(x.shape), 0, self.batch_part
+        if part is not None and part.samples:  # the mask of the whole batch has one index
+            start = part.first * (size // part.samples)
+        index = xp.arange(start, start + size, dtype=xp.int32, device=device_of(x))
         # With one dimension: NumPy warns of an overflow of integers that have none.
         key = _hash(xp.reshape(self.counter.value, (1,)))
         # The hashes are uniform over -2³¹ … 2³¹ - 1, so a share p of them is below this.

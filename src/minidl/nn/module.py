@@ -10,6 +10,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 
 from minidl.backend import Array, Backend, backend_of, detached, dtype_name, get_backend, to_numpy
+from minidl.nn.batch_part import BatchPart
 from minidl.nn.buffer import Buffer
 from minidl.nn.numbers import shortly
 from minidl.nn.parameter import Parameter
@@ -34,9 +35,12 @@ class Module(ABC):
         training: True in training, False in evaluation; set by `train` and `eval`.
         saved: What `forward` keeps for `backward`, which takes it; else None. It belongs to the
             last forward alone, so no copy and no pickle has it.
+        batch_part: Which samples of a batch the input has, while several processes train on the
+            batch; else None.
     """
 
     training: bool = True
+    batch_part: BatchPart | None = None
     saved: Any = None
     _parameters: tuple[Parameter, ...] = ()
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import Array, Backend, get_backend, namespace
+from minidl.nn.batch_part import BatchPart
 from minidl.nn.buffer import Buffer
 from minidl.nn.checks import check_array, check_floating, saved
 from minidl.nn.module import Module
@@ -231,7 +232,7 @@ class BatchNorm1d(_Normalization):
         self._accumulate(grad_output, normalized, axes)
         grad = self._by_normalized(grad_output)
         if measured:
-            grad = _through_statistics(grad, normalized, axes)
+            grad = _through_statistics(grad, normalized, axes, self.batch_part)
         return grad * scale
 
     def accumulate(self, grad_output: Array) -> None:
@@ -240,17 +241,18 @@ class BatchNorm1d(_Normalization):
 
     def _measure(self, x: Array) -> tuple[Array, Array]:
         """Mean and variance of the batch; in training the running means move towards them."""
-        n = math.prod(x.shape) // self.features
+        n, part = math.prod(x.shape) // self.features, self.batch_part
+        if part is not None:
+            n = part.of_whole(n, math.prod(x.shape[2:]))
         if n < 2:
             raise ValueError(
                 f"{self}: expected at least 2 values of a feature in training, "
                 f"got x of shape {tuple(x.shape)}; fit(…, drop_last=True) leaves out a last batch "
                 "that is smaller than the others"
             )
-        xp = namespace(x)
         axes = _all_but_features(x)
-        mean = xp.mean(x, axis=axes, keepdims=True)
-        variance = xp.mean((x - mean) ** 2, axis=axes, keepdims=True)
+        mean = _mean(x, axes, part)
+        variance = _mean((x - mean) ** 2, axes, part)
         if self.training and self.running_mean is not None:
             self._track(mean, variance * (n / (n - 1)))
         return mean, variance
@@ -272,12 +274,24 @@ def _all_but_features(x: Array) -> tuple[int, ...]:
     return (0, 2)[: x.ndim - 1]
 
 
-def _through_statistics(grad: Array, normalized: Array, axes: tuple[int, ...]) -> Array:
+def _through_statistics(
+    grad: Array, normalized: Array, axes: tuple[int, ...], part: BatchPart | None = None
+) -> Array:
     """g - mean(g) - n · mean(g · n): the gradient by x / σ, of which mean and σ depend on x.
 
     No change of x along 1 or along n changes n, so these parts of g vanish.
     """
-    xp = namespace(grad)
-    mean = xp.mean(grad, axis=axes, keepdims=True)
-    along = xp.mean(grad * normalized, axis=axes, keepdims=True)
+    mean = _mean(grad, axes, part)
+    along = _mean(grad * normalized, axes, part)
     return grad - mean - normalized * along
+
+
+def _mean(x: Array, axes: tuple[int, ...], part: BatchPart | None) -> Array:
+    """The mean over the axes, which are left with length 1; over the whole batch, of which `x` may
+    be a part."""
+    xp = namespace(x)
+    if part is None:
+        return xp.mean(x, axis=axes, keepdims=True)
+    total = xp.sum(x, axis=axes, keepdims=True)
+    n = part.of_whole(math.prod(x.shape) // math.prod(total.shape), math.prod(x.shape[2:]))
+    return part.sum(total) / n

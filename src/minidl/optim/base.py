@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -120,6 +120,15 @@ class Optimizer(ABC):
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
         self._gradients.scatter([zeroed(gradient) for gradient in self._gradients.gather()])
+
+    def change_gradient(self, function: Callable[[Array], Array]) -> None:
+        """Put in the place of the gradients what a function makes of all of them as one array.
+
+        It may write to it, and where arrays can be written to it must, and return the same one;
+        elsewhere it returns a new one of the same shape. The gradients of frozen parameters have
+        no place there.
+        """
+        self._gradients.change(function)
 
     def step(self) -> None:
         """Change all parameters once."""

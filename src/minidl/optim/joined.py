@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, is_writeable, namespace
+from minidl.backend import Array, is_writeable, namespace, overwritten
 from minidl.nn.checks import check_array
 from minidl.nn.parameter import Parameter
 
@@ -106,6 +106,22 @@ class Joined:
         self._known = [getattr(parameter, self._attribute) for parameter in self._parameters]
         self._joined = joined
         return True
+
+    def change(self, function: Callable[[Array], Array]) -> None:
+        """Put in the place of all what a function makes of them as one array, which it may write
+        to; it returns one of the same shape, and the same one where it can be written to."""
+        joined = self.gather()
+        if len(joined) < 2:
+            self.scatter([function(one) for one in joined])
+            return
+        xp = namespace(joined[0])
+        vector = function(xp.concat([xp.reshape(one, (-1,)) for one in joined]))
+        changed, start = [], 0
+        for one in joined:
+            stop = start + math.prod(one.shape)
+            changed.append(overwritten(one, xp.reshape(vector[start:stop], one.shape)))
+            start = stop
+        self.scatter(changed)
 
     def _check(self, joined: list[Array]) -> None:
         for theta, array in zip(self._joined, joined, strict=True):

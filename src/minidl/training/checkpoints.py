@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import re
 import signal
@@ -23,6 +22,7 @@ from minidl.nn.module import Module
 from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.optim import Optimizer
 from minidl.training.epoch import Epoch
+from minidl.training.settings import flat, settings_of
 
 FORMAT = "minidl checkpoint 1"
 NAME = re.compile(r"epoch-(\d{6,})(?:-sample-(\d{6,}))?\.safetensors")
@@ -109,7 +109,7 @@ class Checkpoints:
             if hasattr(one, "state_dict") and hasattr(one, "load_state_dict")
         ]
         self._rng = rng
-        self._settings = _settings_of(model, loss, optimizer, self._callbacks) | {
+        self._settings = settings_of(model, loss, optimizer, self._callbacks) | {
             "generator": type(rng.bit_generator).__name__,
             **settings,
         }
@@ -244,35 +244,9 @@ class Checkpoints:
         }
 
 
-def _settings_of(
-    model: Module, loss: Loss, optimizer: Optimizer, callbacks: Iterable[object]
-) -> dict[str, Any]:
-    """What must be the same when a training goes on, in JSON's types and words for a reader."""
-    arguments = inspect.signature(type(optimizer)).parameters.keys() - {"learning_rate"}
-    options = {name: getattr(optimizer, name, None) for name in sorted(arguments)}
-    state = optimizer.state_dict()
-    held: list[tuple[str, Any]] = [*model.named_parameters(), *model.named_buffers()]
-    return {
-        "modules": {path: type(one).__name__ for path, one in model.named_modules()},
-        "arrays": {path: list(one.value.shape) for path, one in held},
-        "frozen": [path for path, one in model.named_parameters() if not one.trainable],
-        "dtype": dtype_name(model.parameters()[0].value),
-        "loss": repr(loss),
-        "optimizer": type(optimizer).__name__,
-        "options": {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in options.items()
-            if isinstance(value, str | bool | int | float | tuple)
-        },
-        "groups": [[len(one.parameters), one.weight_decay] for one in optimizer.groups],
-        "state": {name: list(np.shape(array)) for name, array in state.items()},
-        "callbacks": [type(one).__name__ for one in callbacks],
-    }
-
-
 def _require_same(path: Path, written: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Raise unless a checkpoint is one of this training."""
-    before, now = (dict(_flat(one)) for one in (written, settings))
+    before, now = (dict(flat(one)) for one in (written, settings))
     nothing = object()
     wrong = [
         f"{name} is {now.get(name, 'nothing')} and was {before.get(name, 'nothing')}"
@@ -285,15 +259,6 @@ def _require_same(path: Path, written: Mapping[str, Any], settings: Mapping[str,
             f"fit: expected the training of {path}, got another, in which "
             f"{'; '.join(wrong[:5] + more)}; give what it was, or another folder to begin anew"
         )
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """The settings with one name each, such as `arrays 0.weights`."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name} ")
-        else:
-            yield prefix + name, value
 
 
 def _found(folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from minidl.nn.module import Module
 from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.nn.trees import Tree, leaves, mapped
 from minidl.optim import Optimizer, Schedule
+from minidl.parallel import Group
 from minidl.training.batches import (
     Batch,
     Data,
@@ -28,6 +29,7 @@ from minidl.training.batches import (
     samples_used,
 )
 from minidl.training.checks import check_schedule, check_training
+from minidl.training.ranks import Ranks, begin_alike, recordable, several
 from minidl.training.step import (
     followed,
     gradients_of,
@@ -78,6 +80,10 @@ class Epoch:
         capture: `"auto"` records epochs on GPUs and on JAX, and else the step, `"off"`
             nothing; `"compile"` also has PyTorch compile the step: see `minidl.capture` for what
             a step may then do.
+        parallel: The ranks that train together, as of `minidl.parallel.group()`. They must make the
+            same of everything; rank 0 gives the others its parameters, buffers and optimizer state.
+            Each takes a part of every batch, and all get the same parameters and the same loss,
+            those of one process but for rounding.
 
     Attributes:
         samples: How many samples an order has; None for an iterable, which takes none.
@@ -104,8 +110,10 @@ class Epoch:
         accumulate: int = 1,
         schedule: Schedule | None = None,
         capture: str = "auto",
+        parallel: Group | None = None,
     ) -> None:
         data = check_training("Epoch", model, loss, optimizer, data, capture)
+        group = several("Epoch", parallel)
         batch_size = checked_batch_size("Epoch", data, batch_size)
         accumulate = check_count("Epoch", "accumulate", accumulate)
         if clip_grad_norm is not None:
@@ -120,14 +128,30 @@ class Epoch:
         state = (model, optimizer)
         gradients = gradients_of(model, loss)
         averages = loss.reduction == "mean"
+        ranks = None
+        if group is not None:
+            ranks = Ranks(group, model, loss)
+            gradients = ranks.gradients_of_batch
+            given = {
+                "batch_size": batch_size,
+                "drop_last": drop_last,
+                "clip_grad_norm": clip_grad_norm,
+                "accumulate": accumulate,
+                "schedule": schedule is not None,
+                "capture": capture,
+            }
+            begin_alike("Epoch", group, model, loss, optimizer, data, **given)
+            capture = recordable("Epoch", group, optimizer, capture)
         if not isinstance(data, tuple) or lies_in_a_file(data):
-            several = gradients_of_several(gradients, averages)
-            step = recorded(training_step(several, optimizer, clip_grad_norm), state, capture)
+            of_several = gradients_of_several(gradients, averages)
+            step = training_step(of_several, optimizer, clip_grad_norm, group)
+            step = recorded(step, state, capture)
             if schedule is not None:
                 step = followed(step, schedule.step)
-            self._train = functools.partial(
+            train_all = functools.partial(
                 train_on_stream, step, loss, optimizer, data, batch_size, accumulate
             )
+            self._train = train_all if ranks is None else ranks.summed(train_all)
             return
 
         x, *labels = data
@@ -141,24 +165,30 @@ class Epoch:
             x, labels = mapped(lambda array: rows_of(array, batch), (x, labels))
             return gradients(x, labels, share)
 
+        gradients_of_rows = one_batch if ranks is None else ranks.gradients_of_rows
+
         def several_batches(batches: Array, x: Tree, labels: Batch) -> Array:
             per_sample = 1 / batches.shape[0] if averages else None
 
             def one(batch: Array, x: Tree, labels: Batch) -> Array:
                 share = None if per_sample is None else batch.shape[0] * per_sample
-                return one_batch(batch, x, labels, share)
+                return gradients_of_rows(batch, x, labels, share)
 
             scale = None if is_weighted else per_sample
             return _train_on_batches(one, state, batch_size, scale, batches, x, labels)
 
         size = batch_size * accumulate
+        own_size = size if group is None else size // group.size
         step = training_step(
-            one_batch if accumulate == 1 else several_batches, optimizer, clip_grad_norm
+            gradients_of_rows if accumulate == 1 else several_batches,
+            optimizer,
+            clip_grad_norm,
+            group,
         )
         whole = capture != "off" and records_loops(state)
         if capture == "compile":
             step = compiled(step, state)
-        elif capture == "auto" and not whole and is_small(optimizer, size, x):
+        elif capture == "auto" and not whole and is_small(optimizer, own_size, x):
             step = recorded_or_eager(step, state, constants)
         if schedule is not None:
             step = _at_rates(step, state) if whole else followed(step, schedule.step)
@@ -175,7 +205,8 @@ class Epoch:
         most = MOST_BATCHES if whole else min(MOST_BATCHES, 100)
         samples_a_call = size * max(1, most // accumulate)
         weights = labels[1] if is_weighted else None
-        self._train = functools.partial(_train_on_all, train, samples_a_call, weights)
+        train_all = functools.partial(_train_on_all, train, samples_a_call, weights)
+        self._train = train_all if ranks is None else ranks.summed(train_all)
 
     def __call__(self, order: np.ndarray[Any, Any] | None = None) -> Array:
         return functools.reduce(operator.add, [loss for _, loss in self.parts(order)])

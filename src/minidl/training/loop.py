@@ -15,6 +15,7 @@ from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 from minidl.nn.numbers import check_count, check_flag
 from minidl.optim import Optimizer
+from minidl.parallel import Group
 from minidl.signals import sigterm_noted
 from minidl.training.batches import Data, checked_batch_size, checked_data, samples_used
 from minidl.training.checkpoints import Checkpoint, Checkpoints
@@ -54,6 +55,7 @@ def fit(
     callbacks: Callback | Iterable[Callback] = (),
     capture: str = "auto",
     threads: str = "auto",
+    parallel: Group | None = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     resume: bool = False,
 ) -> History:
@@ -141,6 +143,7 @@ def fit(
         accumulate=accumulate,
         schedule=schedule_of_steps(callbacks),
         capture=capture,
+        parallel=parallel,
     )
     checkpoints = None
     if check_flag("fit", "resume", resume) and checkpoint is None:

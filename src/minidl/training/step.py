@@ -14,6 +14,7 @@ from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 from minidl.nn.trees import Tree, leaves
 from minidl.optim import Optimizer, clipping
+from minidl.parallel import Group
 from minidl.training.batches import Batch, samples_of
 
 MOST_RECORDED = 2**27
@@ -38,13 +39,19 @@ def gradients_of(model: Module, loss: Loss) -> Callable[..., Array]:
 
 
 def training_step(
-    gradients: Callable[..., Array], optimizer: Optimizer, clip_grad_norm: float | None
+    gradients: Callable[..., Array],
+    optimizer: Optimizer,
+    clip_grad_norm: float | None,
+    group: Group | None = None,
 ) -> Callable[..., Array]:
-    """A step with the gradients of a function, which returns the loss."""
+    """A step with the gradients of a function, which returns the loss; with their sum over a group
+    of several ranks."""
 
     def step(*inputs: Tree) -> Array:
         optimizer.zero_grad()
         value = gradients(*inputs)
+        if group is not None:
+            optimizer.change_gradient(group.sum)
         if clip_grad_norm is not None:
             clipping.clip_grad_norm(optimizer.parameters, clip_grad_norm)
         optimizer.step()

@@ -278,6 +278,11 @@ def _noted(
     return output
 
 
+def noted_outside(function: Callable[[Host], Host], x: Noted) -> Noted:
+    """A function that writes to `x`, noted and not called."""
+    return _noted(Again(function, in_place=True), (x,), {}, x)
+
+
 def _made(result: Any) -> Noted:
     """A result of a call, in memory of its own."""
     array = np.asarray(result)

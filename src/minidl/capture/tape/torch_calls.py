@@ -255,6 +255,18 @@ class _Operators(modes.TorchDispatchMode):  # type: ignore[misc]
         return _piece(self.tape, x)
 
 
+def is_noted_outside(function: Callable[[Array], Array], x: Array) -> bool:
+    """Whether a step is recorded, on whose tape a function that writes to `x` is noted then, and
+    not called."""
+    operators = modes._get_current_dispatch_mode()
+    if not isinstance(operators, _Operators):
+        return False
+    with torch._C.DisableTorchFunction():
+        piece = _piece(operators.tape, x)
+    operators.tape.calls.append(Call(Again(function, in_place=True), (piece,), {}, piece))
+    return True
+
+
 def _contiguous(x: Piece) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The shape and the strides of an array like `x` whose elements follow each other."""
     strides = [x.dtype.itemsize * math.prod(x.shape[axis + 1 :]) for axis in range(len(x.shape))]

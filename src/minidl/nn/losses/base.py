@@ -9,6 +9,7 @@ from typing import Any
 from minidl.backend import Array, constant, detached, library, namespace, summed
 from minidl.nn.checks import check_array
 from minidl.nn.numbers import shortly
+from minidl.nn.trees import leaves
 
 
 class Loss(ABC):
@@ -53,6 +54,15 @@ class Loss(ABC):
     @abstractmethod
     def backward(self) -> Array:
         """The gradient of the last loss by its output, of the output's shape."""
+
+    def count(self, output: Array, target: Array, weights: Array | None = None) -> Any:  # noqa: ARG002
+        """What the mean of a batch is divided by, up to a factor that all batches share.
+
+        Batches of which each counts so much, or parts of one, have together the mean of all. By
+        default it is the number of samples, or the sum of their weights. Of the output only the
+        dtype, the place and the number of classes are asked.
+        """
+        return leaves(target)[0].shape[0] if weights is None else summed(weights)
 
     def __call__(self, output: Array, target: Array, weights: Array | None = None) -> Array:
         output, target = detached(output), detached(target)

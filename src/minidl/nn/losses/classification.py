@@ -12,6 +12,7 @@ from minidl.backend import (
     dtype_name,
     library,
     namespace,
+    summed,
 )
 from minidl.nn.checks import check_array, check_floating, check_place, saved
 from minidl.nn.losses.base import Loss
@@ -105,6 +106,22 @@ class CrossEntropy(Loss):
         loss, scale = self._reduced(losses, weights, counts)
         self.saved = exponentials / total, q, scale
         return loss
+
+    def count(self, output: Array, target: Array, weights: Array | None = None) -> Array:
+        indices = namespace(target).isdtype(target.dtype, "integral")
+        samples = target.shape if indices else target.shape[:-1]
+        if weights is None:
+            weights = constant(1, samples, output)
+        else:
+            weights = self._spread(weights, output, samples)
+        if not indices:
+            return summed(weights)
+        if self.class_weights is None:
+            zero = constant(0, (), output)
+            return summed(library(output).where(target == self.ignore_index, zero, weights))
+        target, weights = self._one_hot(target, output, weights)
+        class_weights = self.class_weights.beside(self, output)
+        return summed(weights * namespace(output).sum(target * class_weights, axis=-1))
 
     def backward(self) -> Array:
         """p · Σ q - q; without class weights Σ q is 1."""
