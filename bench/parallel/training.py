@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from types import FrameType
 
@@ -21,11 +22,12 @@ import minidl
 from minidl import AdamW, BatchNorm1d, Dropout, Linear, ReLU, Sequential, parallel
 
 MISTAKE = "a mistake on purpose"
-SAMPLES, BATCH = 2100, 50
+SAMPLES, BATCH = 1000, 100
 
 
 def main(folder: Path, epochs: int, backend: str = "numpy") -> None:
     signal.signal(signal.SIGUSR1, fail)
+    warnings.simplefilter("error")  # a step in which it fails while it is recorded is not tried again
     group = parallel.group()
     place = minidl.get_backend(backend, "float64")
     rng = np.random.default_rng(0)
@@ -56,7 +58,7 @@ def main(folder: Path, epochs: int, backend: str = "numpy") -> None:
 
 
 def fail(_: int, __: FrameType | None) -> None:
-    raise RuntimeError(MISTAKE)
+    raise ValueError(MISTAKE)
 
 
 if __name__ == "__main__":
