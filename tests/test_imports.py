@@ -17,7 +17,7 @@ HEAVY |= {"safetensors", "onnx", "onnxruntime", "tensorboardX", "pandas", "polar
 
 # A module may import from floors below its own.
 FLOORS = ["signals version", "backend", "nn"]
-FLOORS += ["optim data gradcheck exchange metrics", "capture", "training", "app"]
+FLOORS += ["optim data gradcheck exchange metrics", "capture parallel", "training", "app"]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 
 

@@ -43,7 +43,7 @@ def checked_data(owner: str, argument: str, data: Data, *, once: bool = False) -
                 "goes as a function: lambda: batches"
             )
         check_data(owner, *data, of="" if argument == "data" else f"{argument} ")
-        return tuple(data)
+        return data if isinstance(data, tuple) else tuple(data)
     if hasattr(data, "shape") or not (isinstance(data, Iterable) or callable(data)):
         raise TypeError(
             f"{owner}: expected {argument} to be a pair of arrays, (inputs, targets), or an "

@@ -21,6 +21,7 @@ from minidl.nn.losses import Loss
 from minidl.nn.module import Module
 from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.optim import Optimizer
+from minidl.parallel import Group
 from minidl.training.epoch import Epoch
 from minidl.training.settings import flat, settings_of
 
@@ -79,6 +80,7 @@ class Checkpoints:
             `state_dict` and `load_state_dict`.
         rng: The generator of the order of the samples.
         settings: What else must be the same when the training goes on, in JSON's types.
+        group: Several ranks that train together, of which the first reads and writes for all.
 
     Attributes:
         history: The columns of the history so far.
@@ -97,7 +99,9 @@ class Checkpoints:
         callbacks: Iterable[object],
         rng: np.random.Generator,
         settings: Mapping[str, Any],
+        group: Group | None = None,
     ) -> None:
+        self._group = group
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = Checkpoint(checkpoint)
         self._checkpoint = checkpoint
@@ -132,6 +136,19 @@ class Checkpoints:
             FileFormatError: if all are damaged.
             OSError: if the folder cannot be made or read.
         """
+        if self._group is None:
+            self._take(self._read(resume, epochs))
+        else:  # whose folders may be others
+            read = self._read(resume, epochs) if self._group.rank == 0 else None
+            self._take(self._group.gather(read)[0])
+
+    def _take(self, read: tuple[dict[str, Any], bool] | None) -> None:
+        if read is not None:
+            self._found, self._ended = read
+            self.history = self._found["history"]
+
+    def _read(self, resume: bool, epochs: int) -> tuple[dict[str, Any], bool] | None:
+        """What is in the newest checkpoint, if there is any, and whether its training had ended."""
         folder = self._checkpoint.folder
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)
@@ -142,7 +159,7 @@ class Checkpoints:
                 "resume=True goes on from there, and another folder begins anew"
             )
         if not found:
-            return
+            return None
         path, tree = _newest_whole(found)
         _require_same(path, tree["settings"], self._settings)
         begun = tree["epoch"] + (tree["done"] > 0)
@@ -150,9 +167,7 @@ class Checkpoints:
             raise ValueError(
                 f"fit: expected epochs to be at least the {begun} of {path}, got {epochs}"
             )
-        self._found = tree
-        self.history = tree["history"]
-        self._ended = epochs in (tree["ended"], 0 if tree["done"] else begun)
+        return tree, epochs in (tree["ended"], 0 if tree["done"] else begun)
 
     def resume(self) -> bool:
         """Take over what was read, if anything was; whether the training had come to its end."""
@@ -207,6 +222,8 @@ class Checkpoints:
         self.history = dict(history)
         self._generator = self._rng.bit_generator.state
         late = time.monotonic() - self._written >= self._checkpoint.every_seconds
+        if self._group is not None:
+            late = self._group.gather(late)[0]
         if late or epochs or terminated:
             self._write(None, epochs)
         if terminated:
@@ -214,6 +231,13 @@ class Checkpoints:
 
     def _write(self, total: Array | None, ended: int = 0) -> None:
         """Write a checkpoint, and then remove those that are too many."""
+        if self._group is None or self._group.rank == 0:
+            self._write_file(total, ended)
+        self._written = time.monotonic()
+        if self._group is not None:
+            self._group.barrier()  # a launcher ends all ranks when the first one ends
+
+    def _write_file(self, total: Array | None, ended: int) -> None:
         state = self._state(ended) | {"total": total}
         name = f"epoch-{state['epoch']:06}"
         if self._done:
@@ -225,7 +249,6 @@ class Checkpoints:
         # What is newer was damaged when this training went on from an older one.
         for old in found[: max(0, here - self._checkpoint.keep)] + found[here:]:
             old.unlink(missing_ok=True)
-        self._written = time.monotonic()
 
     def _state(self, ended: int) -> dict[str, Any]:
         """What a checkpoint holds."""

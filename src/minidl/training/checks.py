@@ -13,10 +13,11 @@ from minidl.nn.numbers import check_flag, shortly
 from minidl.optim import Optimizer, Schedule
 from minidl.optim.checks import check_callable, check_instance
 from minidl.training.batches import Data, checked_data
+from minidl.training.history import OF_RANKS
 
 CAPTURES = ("auto", "off", "compile")
 
-TAKEN = ("loss", "validation_loss", "seconds")
+TAKEN = ("loss", "validation_loss", "seconds", *OF_RANKS)
 """The columns of a history that are no metrics."""
 
 

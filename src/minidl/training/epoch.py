@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import Array, backend_of, namespace, rows_of
+from minidl.capture import MOST_RECORDINGS, compiled, records_loops, sum_over_rows
 from minidl.capture import capture as record
-from minidl.capture import compiled, records_loops, sum_over_rows
 from minidl.capture.state import State
 from minidl.nn.checks import check_place
 from minidl.nn.losses import Loss
@@ -20,16 +20,17 @@ from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.nn.trees import Tree, leaves, mapped
 from minidl.optim import Optimizer, Schedule
 from minidl.parallel import Group
+from minidl.training.alike import begin_alike, recordable
 from minidl.training.batches import (
     Batch,
-    Data,
     checked_batch_size,
     lies_in_a_file,
     samples_of,
     samples_used,
 )
 from minidl.training.checks import check_schedule, check_training
-from minidl.training.ranks import Ranks, begin_alike, recordable, several
+from minidl.training.own_part import Given, Sizes, check_own, is_own, own_part, train_on_own
+from minidl.training.ranks import Ranks, several
 from minidl.training.step import (
     followed,
     gradients_of,
@@ -102,7 +103,7 @@ class Epoch:
         model: Module,
         loss: Loss,
         optimizer: Optimizer,
-        data: Data,
+        data: Given,
         batch_size: int | None = None,
         *,
         drop_last: bool = False,
@@ -112,8 +113,9 @@ class Epoch:
         capture: str = "auto",
         parallel: Group | None = None,
     ) -> None:
-        data = check_training("Epoch", model, loss, optimizer, data, capture)
         group = several("Epoch", parallel)
+        data = own_part("Epoch", data, group)
+        data = check_training("Epoch", model, loss, optimizer, data, capture)
         batch_size = checked_batch_size("Epoch", data, batch_size)
         accumulate = check_count("Epoch", "accumulate", accumulate)
         if clip_grad_norm is not None:
@@ -142,6 +144,22 @@ class Epoch:
             }
             begin_alike("Epoch", group, model, loss, optimizer, data, **given)
             capture = recordable("Epoch", group, optimizer, capture)
+        self.ranks = ranks
+        if ranks is not None and is_own(data):
+            check_own("Epoch", ranks.group, data, batch_size, drop_last)
+
+            @functools.lru_cache(MOST_RECORDINGS)
+            def step_of(sizes: Sizes) -> Callable[..., Array]:
+                own = training_step(ranks.gradients_of_own(sizes), optimizer, clip_grad_norm, group)
+                step = recorded(own, state, capture)
+                return step if schedule is None else followed(step, schedule.step)
+
+            self._train = ranks.summed(
+                functools.partial(
+                    train_on_own, ranks, step_of, loss, optimizer, data, batch_size, accumulate
+                )
+            )
+            return
         if not isinstance(data, tuple) or lies_in_a_file(data):
             of_several = gradients_of_several(gradients, averages)
             step = training_step(of_several, optimizer, clip_grad_norm, group)

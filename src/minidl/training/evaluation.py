@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 from minidl.backend import Array, Backend, backend_of, get_backend, namespace, to_numpy
@@ -16,6 +16,8 @@ from minidl.nn.trees import Tree, leaves, rebuilt
 from minidl.optim.checks import check_instance
 from minidl.training.batches import Data, checked_batch_size, checked_data, in_order
 from minidl.training.checks import check_weighted, checked_metrics
+from minidl.training.own_part import is_own
+from minidl.training.ranks import Ranks
 from minidl.training.step import counted, summed
 
 
@@ -94,28 +96,41 @@ def judged(
     data: Data,
     batch_size: int,
     metrics: Mapping[str, Metric],
+    ranks: Ranks | None = None,
 ) -> dict[str, float]:
-    """`evaluate` with arguments that are checked; without a loss the metrics alone."""
+    """`evaluate` with arguments that are checked; without a loss the metrics alone. Of several
+    ranks each judges its part of every batch, or those that it alone has."""
     total: Array = None
     count: Any = 0
     outputs, targets, values = [], [], {}
+    sharing = None if is_own(data) else ranks
     coming = in_order(owner, data, batch_size, _place(model))
-    with evaluating(model), closing(coming) as batches:
+    with (
+        evaluating(model),
+        closing(coming) as batches,
+        nullcontext() if sharing is None else sharing.sharing(),
+    ):
         for x, *labels in batches:
-            output = model(x)
+            own_x, own = (x, labels) if sharing is None else sharing.part_of(x, labels)
+            output = model(own_x)
             if metrics:
-                outputs.append(output)
+                outputs.append(output if sharing is None else sharing.whole(output))
                 targets.append(labels[0])
             if loss is not None:
                 if len(labels) == 2:
                     check_weighted(owner, loss)
-                value = loss(output, *labels)
+                value = loss(output, *own)
                 if loss.reduction == "mean":
+                    if sharing is not None:
+                        value, _ = sharing.share_of_mean(value, output, own, labels)
                     count = count + counted(x, labels)
                     value = summed(value, x, labels)
                 total = value if total is None else total + value
         if loss is not None:
             loss.saved = None
+            if ranks is not None:
+                total = ranks.group.sum(total)
+                count = ranks.sum_of_numbers(count) if is_own(data) else count
             values["loss"] = float(to_numpy(total / count if loss.reduction == "mean" else total))
         if metrics:
             output, target = _joined(outputs), _joined(targets)

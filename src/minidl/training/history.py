@@ -14,6 +14,9 @@ from typing import Any
 from minidl.exchange.shared import write_whole
 from minidl.nn.numbers import shortly
 
+OF_RANKS = ("slowest_rank", "slowest_seconds", "fastest_rank", "fastest_seconds")
+"""The columns that there are where several ranks train together."""
+
 SHOWN = 20
 """A table has no more rows than these: of a longer training the first half and the last."""
 
@@ -31,6 +34,10 @@ class History(Mapping[str, list[float]]):
         validation_loss   the loss of the validation data after the epoch
         error             each metric of the validation data after it, by its name
         train_error       each metric of the training data after it, where that was asked for
+        slowest_rank      of several ranks, the number of the one that took longest for the epoch
+        slowest_seconds   what its own work took of the epoch, without the wait for the others
+        fastest_rank      the same of the one that took shortest
+        fastest_seconds
         seconds           the time from the start of `fit` to the end of the epoch
 
     in this order, those that there are. All have the same length, at any time.

@@ -9,6 +9,10 @@ A callback is a function of the history, called after each epoch, or an object w
 A function or an `on_epoch_end` that returns True, and nothing that only counts as true, ends the
 training with that epoch.
 
+Where several ranks train together, each calls its own callbacks, with the same history; one with
+the attribute `first_rank_only`, which writes or shows something, is called on rank 0 alone. One
+that returns True on any rank ends the training on all.
+
 What has something to remember when a training is resumed has `state_dict()`, of JSON's values,
 NumPy arrays, and lists and dicts of them, and `load_state_dict(state)`, which is called after
 `on_fit_start`.
@@ -24,6 +28,7 @@ from minidl.nn.module import Module
 from minidl.nn.numbers import shortly
 from minidl.optim import Optimizer, ReduceOnPlateau, Schedule
 from minidl.optim.checks import check_callable
+from minidl.parallel import Group
 from minidl.training.history import History
 
 Callback: TypeAlias = Callable[[History], object] | Any
@@ -84,6 +89,13 @@ def end_epoch(callbacks: Iterable[Callback], history: History) -> bool:
         elif callable(callback):
             ended |= callback(history) is True
     return ended
+
+
+def of_this_rank(callbacks: tuple[Callback, ...], group: Group | None) -> tuple[Callback, ...]:
+    """Those that are called here."""
+    if group is None or group.rank == 0:
+        return callbacks
+    return tuple(one for one in callbacks if getattr(one, "first_rank_only", False) is not True)
 
 
 def _has_hooks(callback: object) -> bool:

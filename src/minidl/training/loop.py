@@ -16,8 +16,10 @@ from minidl.nn.module import Module
 from minidl.nn.numbers import check_count, check_flag
 from minidl.optim import Optimizer
 from minidl.parallel import Group
+from minidl.parallel.agreement import check_agreement
 from minidl.signals import sigterm_noted
-from minidl.training.batches import Data, checked_batch_size, checked_data, samples_used
+from minidl.training.alike import fingerprint
+from minidl.training.batches import checked_batch_size, checked_data, samples_used
 from minidl.training.checkpoints import Checkpoint, Checkpoints
 from minidl.training.checks import (
     check_training,
@@ -29,7 +31,15 @@ from minidl.training.divergence import diverged, is_finite
 from minidl.training.epoch import Epoch
 from minidl.training.evaluation import judged, modes_kept
 from minidl.training.history import History
-from minidl.training.hooks import Callback, checked_callbacks, end_epoch, running
+from minidl.training.hooks import (
+    Callback,
+    checked_callbacks,
+    end_epoch,
+    of_this_rank,
+    running,
+)
+from minidl.training.own_part import Given, check_what_ranks_judge, is_own, own_part
+from minidl.training.ranks import of_so_many, several
 from minidl.training.threads import suited_threads
 
 JUDGED = 1000
@@ -40,13 +50,13 @@ def fit(
     model: Module,
     loss: Loss,
     optimizer: Optimizer,
-    data: Data,
+    data: Given,
     *,
     epochs: int,
     batch_size: int | None = None,
     shuffle: bool = True,
     drop_last: bool = False,
-    validation: Data | None = None,
+    validation: Given | None = None,
     metrics: Mapping[str, Metric] | None = None,
     train_metrics: bool = False,
     clip_grad_norm: float | None = None,
@@ -96,6 +106,7 @@ def fit(
             callback that keeps it has it also if training is interrupted. A `Schedule` with
             `per="step"` among them steps after each update.
         capture: How epochs are recorded: `"auto"`, `"off"` or `"compile"`, as for `Epoch`.
+        parallel: The ranks that train together, as of `minidl.parallel.group()`: see below.
         threads: `"auto"` has NumPy (where threadpoolctl is installed) and PyTorch compute with one
             thread of the CPU, until training ends, if all products are too small to be shared;
             `"off"` leaves their threads alone.
@@ -120,17 +131,24 @@ def fit(
         NonFiniteLossError: if the loss of an epoch is not finite, or a parameter or a buffer after
             the last one. The error names the epoch.
     """
+    group = several("fit", parallel)
+    data = own_part("fit", data, group)
     data = check_training("fit", model, loss, optimizer, data, capture)
     epochs = check_count("fit", "epochs", epochs)
     size = checked_batch_size("fit", data, batch_size)
     samples_used("fit", data, size, drop_last)
     judged_size = max(size, JUDGED)
+    own_size = (size or JUDGED) // (group.size if group else 1)
     check_flag("fit", "shuffle", shuffle)
     if validation is not None:
+        validation = own_part("fit", validation, group)
         validation = checked_data("fit", "validation", validation)
     metrics = checked_metrics("fit", metrics)
     check_what_is_judged(metrics, train_metrics, validation)
+    check_what_ranks_judge(metrics, train_metrics, data, validation)
     callbacks = checked_callbacks(callbacks, optimizer)
+    if rng is None and group is not None:
+        rng = np.random.default_rng(group.gather(np.random.SeedSequence().entropy)[0])
     rng = np.random.default_rng(rng)
     train_epoch = Epoch(
         model,
@@ -145,13 +163,30 @@ def fit(
         capture=capture,
         parallel=parallel,
     )
+    ranks = train_epoch.ranks
+    if group is not None:
+        check_agreement(
+            "fit",
+            group,
+            {
+                "epochs": epochs,
+                "shuffle": shuffle,
+                "validation": fingerprint(validation),
+                "metrics": list(metrics),
+                "train_metrics": train_metrics,
+                "callbacks": [type(one).__name__ for one in callbacks],
+                "order (rng)": str(rng.bit_generator.state),
+                "checkpoint": checkpoint is not None,
+                "resume": resume,
+            },
+        )
     checkpoints = None
     if check_flag("fit", "resume", resume) and checkpoint is None:
         raise ValueError("fit: expected a checkpoint, a folder, to resume from, got none")
     if checkpoint is not None:
         settings = {
             "batch_size": size,
-            "samples": train_epoch.samples,
+            "samples": None if is_own(data) else train_epoch.samples,
             "drop_last": drop_last,
             "shuffle": shuffle,
             "accumulate": accumulate,
@@ -160,25 +195,30 @@ def fit(
             "metrics": list(metrics),
             "train_metrics": train_metrics,
         }
-        checkpoints = Checkpoints(checkpoint, model, loss, optimizer, callbacks, rng, settings)
+        checkpoints = Checkpoints(
+            checkpoint, model, loss, optimizer, callbacks, rng, settings, group
+        )
         checkpoints.open(resume, epochs)
-    history = History(checkpoints.history if checkpoints else None, planned=epochs)
+    history = History(
+        of_so_many(checkpoints.history, group) if checkpoints else None, planned=epochs
+    )
+    callbacks = of_this_rank(callbacks, group)
 
     def judge() -> dict[str, float]:
         """The columns of the history that judge the model, each with its next entry."""
         entries = {}
         if validation is not None:
-            found = judged("fit", model, loss, validation, judged_size, metrics)
+            found = judged("fit", model, loss, validation, judged_size, metrics, ranks)
             entries = {"validation_loss": found.pop("loss"), **found}
         if train_metrics:
-            found = judged("fit", model, None, data, judged_size, metrics)
+            found = judged("fit", model, None, data, judged_size, metrics, ranks)
             entries |= {f"train_{name}": value for name, value in found.items()}
         return entries
 
     start = time.perf_counter() - history.get("seconds", [0.0])[-1]
     with (
         np.errstate(over="ignore", invalid="ignore"),  # the check of the loss says it better
-        suited_threads("fit", threads, model, data, size or JUDGED),
+        suited_threads("fit", threads, model, data, own_size),
     ):
         try:
             judge()
@@ -187,9 +227,10 @@ def fit(
             raise
         with (
             modes_kept(model) as modules,
-            sigterm_noted(checkpoints is not None) as terminated,
+            sigterm_noted(checkpoints is not None) as noted,
             running(callbacks, model, optimizer, history),
         ):
+            terminated = noted if ranks is None else ranks.any_of(noted)
             if checkpoints and checkpoints.resume():
                 return history
             for epoch in range(history.epochs + 1, epochs + 1):
@@ -197,17 +238,25 @@ def fit(
                     module.training = True
                 order = None
                 if train_epoch.samples is not None:
-                    samples = train_epoch.samples
-                    order = rng.permutation(samples) if shuffle else np.arange(samples)
+                    samples, draw = train_epoch.samples, rng
+                    if ranks is not None and shuffle and is_own(data):
+                        draw = ranks.own_generator(rng)
+                    order = draw.permutation(samples) if shuffle else np.arange(samples)
+                begun = time.perf_counter() - (group.waited if group else 0.0)
                 if checkpoints:
                     total = float(to_numpy(checkpoints.train(train_epoch, order, terminated)))
                 else:
                     total = float(to_numpy(train_epoch(order)))
                 if not math.isfinite(total):
                     raise diverged(f"a finite loss, got {total} in epoch {epoch}", data, optimizer)
+                worked = time.perf_counter() - (group.waited if group else 0.0) - begun
                 entries = {"loss": total, **judge()}
+                if ranks is not None:
+                    entries = ranks.alike(entries, worked)
                 history.append(entries | {"seconds": time.perf_counter() - start})
                 ended = end_epoch(callbacks, history) or epoch == epochs
+                if ranks is not None:
+                    ended = ranks.any_of(lambda: ended)()  # noqa: B023  (called at once)
                 if ended and not is_finite(model):  # no later loss would show it
                     expected = f"finite parameters and buffers, got others after epoch {epoch}"
                     raise diverged(expected, data, optimizer)

@@ -7,26 +7,31 @@ each rank takes the share that its samples, or their weights, have of the batch.
 
 from __future__ import annotations
 
-import warnings
-import zlib
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, backend_of, constant, library, rows_of, to_numpy
+from minidl.backend import (
+    Array,
+    backend_of,
+    constant,
+    device_of,
+    library,
+    namespace,
+    rows_of,
+    to_numpy,
+)
 from minidl.nn.batch_part import BatchPart
 from minidl.nn.losses import Loss
 from minidl.nn.module import Module
-from minidl.nn.trees import Tree, leaves, mapped
-from minidl.optim import Optimizer
+from minidl.nn.trees import Tree, mapped
 from minidl.optim.checks import check_instance
 from minidl.parallel import Group
-from minidl.parallel.agreement import check_agreement
-from minidl.training.batches import Batch, Data, samples_of
-from minidl.training.settings import flat, settings_of
-from minidl.version import __version__
+from minidl.training.batches import Batch, samples_of
+from minidl.training.history import OF_RANKS
 
 
 def several(owner: str, parallel: Group | None) -> Group | None:
@@ -78,26 +83,109 @@ class Ranks:
         of the loss, as `gradients_of` has it."""
         rows = batch[self.takes(batch.shape[0])]
         x, own = mapped(lambda array: rows_of(array, rows), (x, labels))
-        whole = mapped(lambda array: rows_of(array, batch), labels) if self._averages else ()
+        whole = mapped(lambda array: rows_of(array, batch), labels) if self._averages else None
         return self._gradients(x, own, whole, share)
 
     def gradients_of_batch(self, x: Tree, labels: Batch, share: float | None = None) -> Array:
         """The same of a batch that all ranks have."""
-        part = self.takes(samples_of(x))
-        x, own = mapped(lambda array: array[part, ...], (x, labels))
-        return self._gradients(x, own, labels, share)
+        x, own = self.part_of(x, labels)
+        return self._gradients(x, tuple(own), labels, share)
 
-    def _gradients(self, x: Tree, labels: Batch, whole: Batch, share: float | None) -> Array:
+    def gradients_of_own(self, sizes: Sequence[Sequence[int]]) -> Callable[..., Array]:
+        """A function of the batches of an update that this rank alone has, which adds their
+        gradients and returns its part of the loss, as `gradients_of_several` has it. The sizes are
+        those of all ranks, a row a batch."""
+        rank, samples = self.group.rank, sum(map(sum, sizes))
+
+        def of_several(*batches: tuple[Tree, Batch]) -> Array:
+            values = []
+            for row, (x, labels) in zip(sizes, batches, strict=True):
+                part, size = self.part, sum(row)
+                part.first, part.samples, part.whole = sum(row[:rank]), row[rank], size
+                share = size / samples if self._averages and size < samples else None
+                value = self._gradients(x, labels, None, share)
+                values.append(value * size if self._averages and len(labels) == 1 else value)
+            return sum(values[1:], values[0])
+
+        return of_several
+
+    def _gradients(self, x: Tree, labels: Batch, whole: Batch | None, share: float | None) -> Array:
+        """Add the gradients of a part of a batch. The labels of the whole batch are None if this
+        rank does not have them."""
         output = self._model(x)
         value = self._loss(output, *labels)
         gradient = self._loss.backward()
         if self._averages:
-            own, all_ = (self._loss.count(output, *one) for one in (labels, whole))
-            value, gradient = of_a_part(value, gradient, own, all_)
+            value, part = self.share_of_mean(value, output, labels, whole)
+            gradient = gradient * part
             if len(labels) == 2:
-                value = value * library(output).sum(whole[1])
+                total = library(output).sum((whole or labels)[1])
+                value = value * (total if whole else self.group.sum(total + 0))
         self._model.accumulate(gradient if share is None else gradient * share)
         return value
+
+    def share_of_mean(
+        self, value: Array, output: Array, labels: Sequence[Array], whole: Sequence[Array] | None
+    ) -> tuple[Array, Any]:
+        """What a part has of the mean of a batch, from its own mean, and the share: what the part
+        counts of what the batch does. What counts 0 is absent."""
+        own = self._loss.count(output, *labels)
+        if isinstance(own, int):
+            share = own / self.part.whole
+            return value * share, share
+        # A copy, since the sum is written to it.
+        all_ = self._loss.count(output, *whole) if whole else self.group.sum(own + 0)
+        where, zero, one = library(value).where, constant(0, (), value), constant(1, (), value)
+        share = own / where(all_ == zero, one, all_)
+        return where(own == zero, zero, value) * share, share
+
+    def part_of(self, x: Tree, labels: Sequence[Array]) -> tuple[Tree, Sequence[Array]]:
+        """This rank's part of a batch that all have."""
+        part = self.takes(samples_of(x))
+        x, labels = mapped(lambda array: array[part, ...], (x, labels))
+        return x, labels
+
+    def whole(self, output: Tree) -> Tree:
+        """The output of the whole batch from those of its parts."""
+        part = self.part
+
+        def one(own: Array) -> Array:
+            xp, shape = namespace(own), own.shape[1:]
+            after = part.whole - part.first - part.samples
+            rest = [
+                xp.zeros((rows, *shape), dtype=own.dtype, device=device_of(own))
+                for rows in (part.first, after)
+            ]
+            return self.group.sum(xp.concat([rest[0], own, rest[1]]))
+
+        return mapped(one, output)
+
+    def sum_of_numbers(self, *numbers: Any) -> Any:
+        """The sums over the ranks of numbers on the host, or of one."""
+        total = self.group.sum(np.asarray([float(to_numpy(one)) for one in numbers]))
+        return total.tolist() if len(numbers) > 1 else float(total[0])
+
+    def any_of(self, flag: Callable[[], bool]) -> Callable[[], bool]:
+        """A function that asks whether the flag is set on any rank, which all call together."""
+        return lambda: self.sum_of_numbers(flag()) > 0
+
+    def own_generator(self, rng: np.random.Generator) -> np.random.Generator:
+        """A generator of this rank, from one of all, which goes on alike on all."""
+        return np.random.default_rng([int(rng.integers(2**63)), self.group.rank])
+
+    def alike(self, entries: Mapping[str, float], seconds: float) -> dict[str, float]:
+        """The entries of an epoch's history, those of rank 0 on all, so that all decide alike;
+        and which ranks have worked for the longest and for the shortest time."""
+        group, count = self.group, len(entries)
+        told = [0.0] * (count + group.size)
+        if group.rank == 0:
+            told[:count] = entries.values()
+        told[count + group.rank] = seconds
+        told = self.sum_of_numbers(*told)
+        of_ranks = told[count:]
+        slowest, fastest = np.argmax(of_ranks), np.argmin(of_ranks)
+        columns = (slowest, of_ranks[slowest], fastest, of_ranks[fastest])
+        return dict(zip((*entries, *OF_RANKS), (*told[:count], *map(float, columns)), strict=True))
 
     def summed(
         self, train: Callable[[Any, int], Iterator[tuple[int, Array]]]
@@ -118,79 +206,13 @@ class Ranks:
         return run
 
 
-def of_a_part(value: Array, gradient: Array, own: Any, whole: Any) -> tuple[Array, Array]:
-    """A part's share of the mean of a batch and of its gradient, from the mean of the part: both
-    times own / whole, what the part counts and what the batch does. What counts 0 is absent."""
-    if isinstance(whole, int):
-        return value * (own / whole), gradient * (own / whole)
-    where, zero, one = library(value).where, constant(0, (), value), constant(1, (), value)
-    share = own / where(whole == zero, one, whole)
-    return where(own == zero, zero, value) * share, gradient * share
-
-
-def recordable(owner: str, group: Group, optimizer: Optimizer, capture: str) -> str:
-    """How the step is recorded in which the ranks sum: not at all, with a warning, where the sum
-    cannot be part of a recording.
-
-    Raises:
-        ValueError: for `"compile"`.
-    """
-    if capture == "compile":
-        raise ValueError(
-            f"{owner}: expected capture 'auto' or 'off' with parallel, got 'compile': "
-            "torch.compile does not take the sum over ranks into a step"
-        )
-    if capture == "auto" and not group.records(optimizer.parameters[0].value):
-        warnings.warn(
-            f"{owner}: nothing is recorded, and so takes longer: the sum over ranks of arrays on "
-            "a GPU goes over the host, as NCCL is not there or ranks share a GPU",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-        return "off"
-    return capture
-
-
-def begin_alike(
-    owner: str,
-    group: Group,
-    model: Module,
-    loss: Loss,
-    optimizer: Optimizer,
-    data: Data,
-    **settings: Any,
-) -> None:
-    """Raise unless all ranks train the same, and give all the state of rank 0.
-
-    Raises:
-        DisagreementError: on all ranks.
-    """
-    backend = backend_of(optimizer.parameters[0].value)
-    together = {
-        "minidl": __version__,
-        "numpy": np.__version__,
-        backend.library: backend.version,
-        **settings_of(model, loss, optimizer, ()),
-        "learning rates": [one.learning_rate for one in optimizer.groups],
-        "data": fingerprint(data) if isinstance(data, tuple) else "an iterable",
-        **settings,
-    }
-    check_agreement(owner, group, dict(flat(together)))
-    held = [parameter for _, parameter in model.named_parameters()]
-    for one in (*held, *(buffer for _, buffer in model.named_buffers())):
-        one.value = group.broadcast(one.value)
-    optimizer._settle()
-    for state in optimizer._states:
-        for name, array in state.items():
-            state[name] = group.broadcast(array)
-
-
-def fingerprint(data: Tree) -> list[Any]:
-    """The shapes and dtypes of arrays, and a number that differs where their first or last samples
-    do: not all of them, which may be more than a machine reads soon."""
-    found: list[Any] = []
-    for array in leaves(data):
-        ends = [to_numpy(array[rows, ...]) for rows in (slice(0, 100), slice(-100, None))]
-        number = zlib.crc32(b"".join(end.tobytes() for end in ends))
-        found += [tuple(array.shape), str(array.dtype), number]
-    return found
+def of_so_many(history: Mapping[str, list[float]], group: Group | None) -> dict[str, list[float]]:
+    """The columns of a history that perhaps another number of ranks has begun."""
+    columns = {name: list(column) for name, column in history.items() if name not in OF_RANKS}
+    if group is None or not columns:
+        return columns
+    seconds = columns.pop("seconds")
+    unknown = [math.nan] * len(seconds)
+    for name in OF_RANKS:
+        columns[name] = list(history.get(name, unknown))
+    return columns | {"seconds": seconds}

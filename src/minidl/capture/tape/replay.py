@@ -61,13 +61,14 @@ def places_in_memory(
     """
     last = {x.memory: n for n, call in enumerate(calls) for x in (call.output, *call.reads())}
     last |= {x.memory: len(calls) for x in outputs}
-    places: dict[Memory, int] = {}
+    # What is empty lies anywhere, and may be read without having been written.
+    places = {memory: 0 for memory in last if memory.is_temporary and not memory.nbytes}
     free: list[tuple[int, int]] = []  # places and lengths
     length = 0
     for number, call in enumerate(calls):
         memory = call.output.memory
         touched = dict.fromkeys(x.memory for x in (*call.reads(), call.output))
-        ending = [one for one in touched if one.is_temporary and last[one] == number]
+        ending = [one for one in touched if one.is_temporary and one.nbytes and last[one] == number]
         if memory.is_temporary and memory not in places:
             given = [x for x in call.reads() if x.memory in ending and _in_place(call, x)]
             if given and is_elementwise(call.function):

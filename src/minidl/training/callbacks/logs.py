@@ -20,6 +20,8 @@ class _Lines(ABC):
     that is resumed goes on with its lines, and none is there twice.
     """
 
+    first_rank_only = True
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file: TextIO | None = None
@@ -88,6 +90,8 @@ class TensorBoard:
     Args:
         folder: The folder of this training, made where it is not there.
     """
+
+    first_rank_only = True
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)

@@ -18,6 +18,8 @@ class ProgressBar:
     notebooks, for which rich wants ipywidgets. Elsewhere, as in a file or a pipe, it is quiet.
     """
 
+    first_rank_only = True
+
     def __init__(self) -> None:
         self._progress = imported("rich.progress", "rich")
         self._console = imported("rich.console", "rich")
