@@ -2,10 +2,10 @@
 
 A step on `n` ranks of a batch `B` takes
 
-    T(n) = dispatch + operations(B/n) / rate + bytes(B/n) / bandwidth + S(n)
+    T(n) = dispatch + k · (operations(B/n) / rate + bytes(B/n) / bandwidth) + S(n)
 
-with the operations and bytes of the floor, the measured rates of one core, and the measured time of
-a step with nearly nothing to compute. The sum of `m` bytes over `n` ranks takes
+with the operations and bytes of the floor, the measured rates of one core, the measured time of a
+step with nearly nothing to compute, and k from the measured T(1). The sum of `m` bytes over `n` ranks takes
 
     S(n) = 2 ⌈log₂ n⌉ · latency + 2 (n − 1)/n · m / throughput,      S(1) = 0
 
@@ -48,16 +48,27 @@ class Wires:
 
 @dataclass(frozen=True)
 class Machine:
-    """One core: the rates of the floor, and a step with nearly nothing to compute, in seconds."""
+    """One core.
+
+    Attributes:
+        operations_per_second, bytes_per_second: The rates of the floor.
+        dispatch: Seconds of a step with nearly nothing to compute.
+        above: k, how many times the floor all that is computed takes.
+    """
 
     operations_per_second: float
     bytes_per_second: float
     dispatch: float
+    above: float = 1.0
+
+    def floor(self, work: Work) -> float:
+        """The time of the arithmetic and the memory traffic of a step."""
+        arithmetic = work.operations / self.operations_per_second
+        return arithmetic + work.bytes / self.bytes_per_second
 
     def seconds(self, work: Work) -> float:
         """The time of a step on one rank."""
-        arithmetic = work.operations / self.operations_per_second
-        return self.dispatch + arithmetic + work.bytes / self.bytes_per_second
+        return self.dispatch + self.above * self.floor(work)
 
 
 def step(work: Work, ranks: int, machine: Machine, wires: Wires, cores: int | None = None) -> float:

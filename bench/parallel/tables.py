@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+from dataclasses import replace
 
 from bench.parallel.measure import BATCH
 from bench.parallel.model import Machine, Wires, fitted, stated, step
@@ -99,8 +101,15 @@ def sums_table(report: Report) -> Table:
     return table
 
 
-def machine_of(report: Report) -> Machine:
-    return Machine(report.operations_per_second, report.bytes_per_second, report.dispatch)
+def machine_of(report: Report, width: int) -> Machine:
+    """One core, at the measured width that is next to this one."""
+    machine = Machine(report.operations_per_second, report.bytes_per_second, report.dispatch)
+    rows = [row for row in report.rows if (row.contestant, row.ranks) == (BASE, 1) and row.rounds]
+    if not rows:
+        return machine
+    row = min(rows, key=lambda row: abs(math.log(row.width / width)))
+    computed = max(0.0, row.median - machine.dispatch)
+    return replace(machine, above=computed / machine.floor(Work(row.width, row.batch_size)))
 
 
 def wires_of(report: Report) -> Wires | None:
@@ -117,10 +126,10 @@ def check_table(report: Report) -> Table:
     table = [["width", "ranks", "batch", "predicted, µs", "measured, µs", "predicted / measured"]]
     wires = wires_of(report)
     for row in report.rows if wires else ():
-        if row.contestant == BASE and row.rounds:
+        if row.contestant == BASE and row.ranks > 1 and row.rounds:
             assert wires is not None
             work = Work(row.width, row.batch_size)
-            seconds = step(work, row.ranks, machine_of(report), wires, report.cores)
+            seconds = step(work, row.ranks, machine_of(report, row.width), wires, report.cores)
             table.append(
                 [
                     str(row.width),
@@ -149,8 +158,8 @@ def predictions_table(report: Report, weak: bool) -> Table:
     all together or, `weak`, with the batch for each, by the samples in a second."""
     table = [["width", "batch" + " of each" * weak, "wires", *(f"{n} ranks" for n in RANKS)]]
     wires = wires_of(report)
-    machine = machine_of(report)
     for width, batch in NETWORKS if wires else ():
+        machine = machine_of(report, width)
         one = machine.seconds(Work(width, batch))
         assert wires is not None
         for carrier in stated(wires):
@@ -158,7 +167,8 @@ def predictions_table(report: Report, weak: bool) -> Table:
             for ranks in RANKS:
                 work = Work(width, batch * ranks if weak else batch)
                 seconds = step(work, ranks, machine, carrier)
-                cells.append(f"{one / seconds * (ranks if weak else 1):.3g}")
+                gain = one / seconds * (ranks if weak else 1)
+                cells.append(f"{gain:.0f}" if gain >= 100 else f"{gain:.3g}")
             table.append([str(width), str(batch), carrier.name, *cells])
     return table
 

@@ -29,11 +29,12 @@ CHECKED = (
     f"its ranks, agreed with a float64 reference to {TOLERANCE:g} of its value."
 )
 MODEL = (
-    "On n ranks a step of a batch B is predicted to take dispatch + operations(B/n) / rate + "
-    "bytes(B/n) / bandwidth + S(n). Operations and bytes are those of the floor of `python -m "
+    "On n ranks a step of a batch B is predicted to take dispatch + k · (operations(B/n) / rate + "
+    "bytes(B/n) / bandwidth) + S(n). Operations and bytes are those of the floor of `python -m "
     "bench`. Measured on one core in this run: the rate of a matrix product, {rate:.0f} GFLOP/s; "
     "the bandwidth of a copy, {bandwidth:.0f} GB/s; as dispatch a step of the network of width 2 "
-    "on one sample, {dispatch:.0f} µs. The sum of m bytes takes S(n) = 2 ⌈log₂ n⌉ · latency + "
+    "on one sample, {dispatch:.0f} µs; and at each width, on one rank, how many times the floor all "
+    "beyond the dispatch takes, {above}. The sum of m bytes takes S(n) = 2 ⌈log₂ n⌉ · latency + "
     "2 (n − 1)/n · m / throughput, a reduce-scatter and an all-gather; latency and throughput are "
     "those of the straight line through the sums over two ranks below."
 )
@@ -45,8 +46,7 @@ ASSUMED = (
     "Assumed: each rank has a core as fast as one here, with its memory to itself, and wires to "
     "itself; the sum begins when backward ends, and nothing hides it; all ranks are equally fast; "
     "the wires add numbers no faster than two ranks here. Latency and throughput of the named "
-    "networks are stated, not measured. The prediction for one rank is the model's own, so the "
-    "numbers below are ratios of predictions."
+    "networks are stated, not measured; so is k at a width that was not: that of the next one."
 )
 
 
@@ -78,5 +78,9 @@ def model_text(report: Report) -> str:
         rate=report.operations_per_second / 1e9,
         bandwidth=report.bytes_per_second / 1e9,
         dispatch=1e6 * report.dispatch,
+        above=", ".join(
+            f"k = {tables.machine_of(report, width).above:.2f} at {width}"
+            for width in report.widths()
+        ),
     )
     return f"{model} {SHARED.format(cores=report.cores)}"

@@ -27,7 +27,9 @@ SAMPLES, BATCH = 1000, 100
 
 def main(folder: Path, epochs: int, backend: str = "numpy") -> None:
     signal.signal(signal.SIGUSR1, fail)
-    warnings.simplefilter("error")  # a step in which it fails while it is recorded is not tried again
+    warnings.simplefilter(
+        "error"
+    )  # a step in which it fails while it is recorded is not tried again
     group = parallel.group()
     place = minidl.get_backend(backend, "float64")
     rng = np.random.default_rng(0)
