@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import machine, plans
-from bench.arguments import Parser
+from bench.arguments import Parser, count
 from bench.contestants import BY_NAME, CONTESTANTS
 from bench.contestants.registry import Device
 from bench.report import compare, targets_table, text_table, write
@@ -159,8 +159,8 @@ def _measure_options(arguments: list[str]) -> argparse.Namespace:
         help=f"time only contestants on this, and the baseline; can be repeated: "
         f"{', '.join(libraries)}",
     )
-    parser.add_argument("--width", type=_count, action="append", help="of the hidden layers")
-    parser.add_argument("--batch-size", type=_count, action="append", help="with every width")
+    parser.add_argument("--width", type=count, action="append", help="of the hidden layers")
+    parser.add_argument("--batch-size", type=count, action="append", help="with every width")
     parser.add_argument(
         "--point",
         type=_point,
@@ -170,11 +170,11 @@ def _measure_options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--runs",
-        type=_count,
+        type=count,
         help=f"of the whole, whose spread is shown; default: {plans.RUNS}, with --quick 1",
     )
-    parser.add_argument("--rounds", type=_count, help=f"in a run; default: {plans.ROUNDS}")
-    parser.add_argument("--threads", type=_count, help="default: 1, on a GPU 4")
+    parser.add_argument("--rounds", type=count, help=f"in a run; default: {plans.ROUNDS}")
+    parser.add_argument("--threads", type=count, help="default: 1, on a GPU 4")
     parser.add_argument("--baseline", metavar="CONTESTANT", help="what others are divided by")
     parser.add_argument("--out", type=Path, help="the folder to make; default: in bench/reports")
     parser.add_argument("--json", type=Path, help="a file for the report as JSON; - for stdout")
@@ -194,15 +194,9 @@ def _measure_options(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
-    return int(text)
-
-
 def _point(text: str) -> tuple[int, int]:
     width, _, batch_size = text.partition("x")
-    return _count(width), _count(batch_size)
+    return count(width), count(batch_size)
 
 
 def _compare(arguments: list[str]) -> None:

@@ -82,6 +82,11 @@ class Work:
         return sum(losses[-STEPS_PER_EPOCH:])
 
     @property
+    def numbers(self) -> int:
+        """How many numbers the parameters are."""
+        return 2 * self.width**2 + 7 * self.width + 2
+
+    @property
     def operations(self) -> int:
         """Floating-point operations of a step's matrix products, a multiply and an add each.
 
@@ -100,9 +105,8 @@ class Work:
         three hidden layers has its values written, and read in the next product and in the
         gradient of the weights; so has its gradient.
         """
-        parameters = sum(values.size for values in self.parameters)
         hidden = 3 * self.batch_size * self.width
-        return 4 * (4 * parameters + 2 * 3 * hidden + 8 * self.batch_size)
+        return 4 * (4 * self.numbers + 2 * 3 * hidden + 8 * self.batch_size)
 
     @property
     def device_bytes(self) -> int:
@@ -113,10 +117,9 @@ class Work:
         values before and after the activation, the gradients of both, and two between; twice the
         data of an epoch; and 1 GiB for CUDA's context, kernels and the workspaces of cuBLAS.
         """
-        parameters = 2 * self.width**2 + 7 * self.width + 2
         hidden = 3 * self.batch_size * self.width
         data = 4 * STEPS_PER_EPOCH * self.batch_size
-        return 4 * (8 * parameters + 6 * hidden + 2 * data) + 2**30
+        return 4 * (8 * self.numbers + 6 * hidden + 2 * data) + 2**30
 
 
 def _reference_step(

@@ -10,6 +10,7 @@ import minidl
 from bench.contestants.base import Contestant, UnavailableError
 from bench.contestants.devices import peak_bytes, require_gpu
 from bench.work import STEPS_PER_EPOCH, Work
+from minidl.parallel import Group
 
 
 class Eager(Contestant):
@@ -58,7 +59,12 @@ class Captured(Eager):
     """Whole epochs by `Epoch`: recorded once, then replayed."""
 
     def __init__(
-        self, work: Work, backend: str, device: str = "cpu", capture: str = "auto"
+        self,
+        work: Work,
+        backend: str,
+        device: str = "cpu",
+        capture: str = "auto",
+        parallel: Group | None = None,
     ) -> None:
         super().__init__(work, backend, device)
         from minidl.capture.traces import check_compiler
@@ -72,7 +78,13 @@ class Captured(Eager):
         data = tuple(self.backend.asarray(values) for values in work.data)
         self.order = np.arange(STEPS_PER_EPOCH * work.batch_size)
         self.epoch = Epoch(
-            self.model, self.loss, self.optimizer, data, work.batch_size, capture=capture
+            self.model,
+            self.loss,
+            self.optimizer,
+            data,
+            work.batch_size,
+            capture=capture,
+            parallel=parallel,
         )
 
     def train(self, epochs: int) -> float:
