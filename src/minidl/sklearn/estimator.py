@@ -15,10 +15,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from minidl import parallel
 from minidl.backend import Array, Backend, dtype_name, namespace, rows_of, to_numpy, use_backend
 from minidl.nn import Identity, Loss, Module, Sequential, Sigmoid, Softmax
 from minidl.nn.numbers import check_count, check_flag, check_number, shortly
 from minidl.optim import Optimizer
+from minidl.parallel import Group
 from minidl.sklearn import inputs
 from minidl.sklearn.inputs import Host, moved
 from minidl.sklearn.objective import Objective
@@ -89,6 +91,8 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         dtype: `"float32"` or `"float64"`; by default that of the inputs, and of a backend that is
             named its own, float32.
         capture: How steps are recorded, as for `minidl.fit`.
+        parallel: `"auto"`, `"mpi"` or `"torch"` to share each batch among the ranks of
+            `minidl.parallel.group`, which all fit to the same data; None trains alone.
 
     Attributes:
         model_: The network, a `minidl.Module`.
@@ -129,6 +133,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
     backend: str | Backend | None = None
     dtype: str | None = None
     capture: str = "auto"
+    parallel: str | None = None
 
     _allow_nd: ClassVar[bool] = False
     """Whether a sample may be more than a vector."""
@@ -166,12 +171,16 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
             weights = _check_sample_weight(weights, X, dtype=np.float64)
         n_outputs, target = self._targets(y, first=first)
         weights = self._weighted(y, weights)
+        group = None if self.parallel is None else parallel.group(self.parallel)
         random_state = check_random_state(self.random_state)
+        if group is not None:  # a random one is that of all ranks
+            random_state = group.gather(random_state)[0]
         backend = inputs.backend_for(self, X)
         if first:
             self._begin(X, n_outputs, backend, random_state)
         parts = self._parts(target, random_state)
-        self._train(X, y, target, weights, parts, random_state, epochs=1 if incremental else None)
+        epochs = 1 if incremental else None
+        self._train(X, y, target, weights, parts, random_state, group, epochs)
         return self
 
     def _begin(
@@ -219,6 +228,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         weights: Host | None,
         parts: tuple[Host | None, Host | None],
         random_state: np.random.RandomState,
+        group: Group | None,
         epochs: int | None,
     ) -> None:
         rows, held = parts
@@ -226,16 +236,16 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         order = Order(samples, random_state)
         size = self._size(samples)
         loss, factor, outputs = self._loss()
-        penalized = [one for one in self.model_.parameters() if one.value.ndim > 1]
         alpha = 0.0 if self.solver == "adamw" else float(self.alpha)
         optimizer = self._solver()
-        watched: list[Any] = [Watch(self, optimizer, samples)]
+        speaks = self.verbose and (group is None or group.rank == 0)
+        watched: list[Any] = [Watch(self, optimizer, samples, speaks)]
         judged: dict[str, Any] = {}
         if held is not None:
             column = "validation_loss" if self.monitor == "loss" else "score"
             rises = self.monitor != "loss"
             watched = [
-                Watch(self, optimizer, samples, column, rises),
+                Watch(self, optimizer, samples, speaks, column, rises),
                 # only for the best weights: the other decides when to stop
                 callbacks.EarlyStopping(column, self.max_iter, mode="max" if rises else "min"),
             ]
@@ -245,7 +255,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         try:
             fit(
                 self.model_,
-                Objective(loss, penalized, alpha, factor, outputs),
+                Objective(loss, self.model_, alpha, factor, outputs, group.size if group else 1),
                 optimizer,
                 self._data(X, target, weights, rows, size, order if self.shuffle else None),
                 epochs=epochs or self.max_iter,
@@ -255,6 +265,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
                 rng=order,
                 callbacks=[*watched, *self._callbacks()],
                 capture=self.capture,
+                parallel=group,
                 **judged,
             )
         except KeyboardInterrupt:

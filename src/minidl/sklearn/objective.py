@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from minidl.backend import Array, constant, library, namespace, summed
 from minidl.nn.checks import check_array, check_floating, saved
 from minidl.nn.losses import Loss
-from minidl.nn.parameter import Parameter
+from minidl.nn.module import Module
 
 
 class Objective(Loss):
@@ -18,41 +16,47 @@ class Objective(Loss):
 
     Args:
         loss: A loss with the reduction "sum" gives Σ w · l, and its gradient.
-        penalized: The parameters W.
+        model: The model, whose parameters W of two and more dimensions are penalised.
         alpha: The strength α of the penalty.
         factor: What Σ w · l is multiplied by: ½ for a squared error without the ½.
         outputs: What the loss, but not its gradient, is divided by: scikit-learn's losses of
             numbers are means over the outputs, and their gradients sums.
+        ranks: How many processes share each batch, of which each adds a part of the penalty.
     """
 
     def __init__(
         self,
         loss: Loss,
-        penalized: Sequence[Parameter],
+        model: Module,
         alpha: float,
         factor: float = 1.0,
         outputs: int = 1,
+        ranks: int = 1,
     ) -> None:
         super().__init__("mean")
-        self.loss, self.factor, self.outputs = loss, factor, outputs
-        self.penalized, self.alpha = (penalized if alpha else ()), alpha
+        self.loss, self.model, self.factor, self.outputs = loss, model, factor, outputs
+        weights = [one for one in model.parameters() if one.value.ndim > 1]
+        self.penalized, self.alpha = (weights if alpha else []), alpha / ranks
 
     def forward(self, output: Array, target: Array, weights: Array | None = None) -> Array:
+        part = self.model.batch_part
         if weights is None:
-            total, count = self.loss.forward(output, target), output.shape[0]
+            total, count = self.loss.forward(output, target), max(1, output.shape[0])
+            whole = count if part is None else part.whole
         else:
             total, count = self.loss.forward(output, target, weights), summed(weights)
+            whole = count if part is None else part.sum(count + 0)  # which is written to
         total = total * (self.factor / self.outputs)
         for one in self.penalized:
             total = total + (self.alpha / 2) * summed(one.value * one.value)
-        self.saved = count
+        self.saved = count, whole
         return total / count
 
     def backward(self) -> Array:
         """The gradient by the output; that of the penalty goes to the parameters."""
-        count = saved(self)
+        count, whole = saved(self)
         for one in self.penalized:
-            one.grad += (self.alpha / count) * one.value
+            one.grad += (self.alpha / whole) * one.value
         gradient = self.loss.backward()
         return gradient * (self.factor / count)
 

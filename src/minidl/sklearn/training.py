@@ -24,7 +24,7 @@ class Order(np.random.Generator):
     """The orders in which scikit-learn takes the samples: each shuffles the one before."""
 
     def __init__(self, samples: int, random_state: np.random.RandomState) -> None:
-        super().__init__(np.random.MT19937())
+        super().__init__(random_state._bit_generator)  # whose state is what there is to compare
         self._order = np.arange(samples)
         self._random_state = random_state
 
@@ -73,6 +73,7 @@ class Watch:
         estimator: The estimator that is fitted.
         optimizer: Its optimizer, whose learning rate may change.
         samples: How many samples an epoch has.
+        speaks: Whether what happens is printed.
         column: The column of the history that tells how good a held-back part does; None to look
             at the loss.
         rising: Whether more is better in it.
@@ -83,10 +84,12 @@ class Watch:
         estimator: Any,
         optimizer: Optimizer,
         samples: int,
+        speaks: bool,
         column: str | None = None,
         rising: bool = True,
     ) -> None:
         self.estimator, self.optimizer, self.samples = estimator, optimizer, samples
+        self.speaks = speaks
         self.column, self.sign = column, 1 if rising else -1
 
     def on_epoch_end(self, history: History) -> bool:
@@ -130,7 +133,7 @@ class Watch:
         return False
 
     def _say(self, text: str, *values: object) -> None:
-        if self.estimator.verbose:
+        if self.speaks:
             print(text % values)
 
 
