@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from minidl.backend import Array, constant, library, namespace, summed
@@ -42,6 +43,8 @@ class Objective(Loss):
             total, count = self.loss.forward(output, target), output.shape[0]
         else:
             total, count = self.loss.forward(output, target, weights), summed(weights)
+            zero, most = constant(0, (), count), constant(math.inf, (), count)
+            count = library(count).where(count == zero, most, count)  # nothing counts, no penalty
         total = total * (self.factor / self.outputs)
         for one in self.penalized:
             total = total + (self.alpha / 2) * summed(one.value * one.value)
