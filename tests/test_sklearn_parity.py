@@ -189,8 +189,11 @@ def test_the_first_parameters_by_their_place() -> None:
 
 @pytest.mark.parametrize(
     ("target", "setting"),
-    [*((target, "adam") for target in TARGETS)]
-    + [("three classes", "adaptive"), ("one output", "early stopping")],
+    [
+        *((target, "adam") for target in TARGETS),
+        ("three classes", "adaptive"),
+        ("one output", "early stopping"),
+    ],
 )
 def test_on_each_backend(target: str, setting: str, backend64: Backend) -> None:
     name, y = TARGETS[target]

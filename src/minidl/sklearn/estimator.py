@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator
+from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -25,6 +26,7 @@ from minidl.sklearn import inputs
 from minidl.sklearn.inputs import Host, moved
 from minidl.sklearn.objective import Objective
 from minidl.sklearn.training import (
+    Best,
     Order,
     Watch,
     optimizer_of,
@@ -32,7 +34,7 @@ from minidl.sklearn.training import (
     split,
     warn_of_the_end,
 )
-from minidl.training import callbacks, fit, predict
+from minidl.training import fit, predict
 
 SOLVERS = ("adam", "sgd", "adamw")
 RATES = ("constant", "invscaling", "adaptive")
@@ -170,7 +172,6 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         if weights is not None:
             weights = _check_sample_weight(weights, X, dtype=np.float64)
         n_outputs, target = self._targets(y, first=first)
-        weights = self._weighted(y, weights)
         group = None if self.parallel is None else parallel.group(self.parallel)
         random_state = check_random_state(self.random_state)
         if group is not None:  # a random one is that of all ranks
@@ -178,6 +179,9 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         backend = inputs.backend_for(self, X)
         if first:
             self._begin(X, n_outputs, backend, random_state)
+        else:
+            self._look()
+        weights = self._weighted(y, weights)
         parts = self._parts(target, random_state)
         epochs = 1 if incremental else None
         self._train(X, y, target, weights, parts, random_state, group, epochs)
@@ -196,9 +200,19 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
             self.model_ = self._network(outputs, random_state)
         self._optimizer: Optimizer | None = None
         self._made_with: list[Any] = []
-        self.n_iter_ = self.t_ = self._no_improvement_count = 0
+        self.n_iter_ = self.t_ = 0
         self.loss_curve_: list[float] = []
+        self._looked_at: Any = None
+        self._look()
+
+    def _look(self) -> None:
+        """Begin what is looked at, unless it is what the last training looked at."""
         stops = self.early_stopping
+        looked_at = self.monitor if stops else "training loss"
+        if self._looked_at == looked_at:
+            return
+        self._looked_at = looked_at
+        self._no_improvement_count = 0
         self.best_loss_ = None if stops else np.inf
         self.validation_scores_: list[float] | None = [] if stops else None
         worst = np.inf if self.monitor == "loss" else -np.inf
@@ -246,8 +260,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
             rises = self.monitor != "loss"
             watched = [
                 Watch(self, optimizer, samples, speaks, column, rises),
-                # only for the best weights: the other decides when to stop
-                callbacks.EarlyStopping(column, self.max_iter, mode="max" if rises else "min"),
+                Best(self, column, rises),
             ]
             judged["validation"] = self._data(X, target, weights, held, PREDICTED, None)
             if rises:
@@ -405,6 +418,13 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         check_count(self._name, "max_iter", self.max_iter)
         for name in ("shuffle", "warm_start", "early_stopping", "nesterovs_momentum"):
             check_flag(self._name, name, getattr(self, name))
+        names = ("score", "loss", *get_scorer_names())
+        if self.monitor not in names and not callable(self.monitor):
+            raise ValueError(
+                f"{self._name}: expected monitor to be score, loss, a name of "
+                "sklearn.metrics.get_scorer_names() or a function of (estimator, X, y), got "
+                f"{shortly(self.monitor)}"
+            )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -131,14 +131,14 @@ class _MLP(Estimator):
         super()._check()
         hidden = self._widths()
         for one in self._each("activation", hidden):
-            if not isinstance(one, Module) and one not in ACTIVATIONS:
+            if not isinstance(one, Module) and one not in tuple(ACTIVATIONS):
                 raise ValueError(
                     f"{self._name}: expected activation to be one of {', '.join(ACTIVATIONS)}, a "
                     f"module such as minidl.GELU(), or a list of them, got {shortly(one)}"
                 )
         for one in self._each("dropout", hidden):
             check_number(self._name, "dropout", one, "[0, 1)")
-        if self.normalization is not None and self.normalization not in NORMALIZATIONS:
+        if self.normalization is not None and self.normalization not in tuple(NORMALIZATIONS):
             raise ValueError(
                 f"{self._name}: expected normalization to be one of {', '.join(NORMALIZATIONS)} or "
                 f"None, got {shortly(self.normalization)}"

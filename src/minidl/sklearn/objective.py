@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from minidl.backend import Array, constant, library, namespace, summed
 from minidl.nn.checks import check_array, check_floating, saved
 from minidl.nn.losses import Loss
@@ -46,6 +48,9 @@ class Objective(Loss):
         else:
             total, count = self.loss.forward(output, target, weights), summed(weights)
             whole = count if part is None else part.sum(count + 0)  # which is written to
+            zero, most = constant(0, (), count), constant(math.inf, (), count)
+            where = library(count).where  # where nothing counts, there is no penalty
+            count, whole = (where(one == zero, most, one) for one in (count, whole))
         total = total * (self.factor / self.outputs)
         for one in self.penalized:
             total = total + (self.alpha / 2) * summed(one.value * one.value)

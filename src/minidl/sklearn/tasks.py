@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import column_or_1d, compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from minidl.backend import Array, namespace, to_numpy
@@ -153,6 +153,11 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     def _targets(self, y: Host, *, first: bool) -> tuple[int, Host]:
         check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
+        if not first and (kind == "multilabel-indicator") != self._is_multilabel:
+            columns = "0 and 1 in columns" if self._is_multilabel else "classes in one column"
+            raise ValueError(
+                f"{self._name}: expected y of {columns}, as in the first training, got {kind}"
+            )
         if kind == "multilabel-indicator":
             return self._of_labels(y, first=first)
         if kind == "multiclass-multioutput":
@@ -194,7 +199,13 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     def _weighted(self, y: Host, weights: Host | None) -> Host | None:
         if self.class_weight is None:
             return weights
-        of_classes: Host = compute_sample_weight(self.class_weight, y)
+        of_classes: Host
+        if self._is_multilabel:
+            of_classes = compute_sample_weight(self.class_weight, y)
+        else:  # a part of the samples may lack classes
+            y, classes = column_or_1d(y), self.classes_
+            by_class = compute_class_weight(self.class_weight, classes=classes, y=y)
+            of_classes = by_class[np.searchsorted(classes, y)]
         return of_classes if weights is None else weights * of_classes
 
     def _loss(self) -> tuple[Loss, float, int]:
@@ -262,9 +273,8 @@ class Regressor(RegressorMixin, Estimator):  # type: ignore[misc]
         y = np.asarray(y, np.float64)
         if y.ndim == 1 or y.shape[1] == 1:
             y = column_or_1d(y, warn=True)[:, np.newaxis]
-        if first:
-            self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
-        elif y.shape[1] != self.n_outputs_:
+        self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
+        if not first and y.shape[1] != self.n_outputs_:
             raise ValueError(
                 f"{self._name}: expected y with {self.n_outputs_} outputs, as in the first "
                 f"training, got {y.shape[1]}"

@@ -11,10 +11,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
+from minidl.backend import to_numpy
 from minidl.nn.module import Module
 from minidl.optim import AdamW, Optimizer
 from minidl.sklearn.rules import Momentum, PlainAdam
 from minidl.training import History
+from minidl.training.callbacks import EarlyStopping
 
 LEAST_RATE = 1e-6
 """An adaptive learning rate that is this small ends the training, in place of becoming smaller."""
@@ -63,6 +65,22 @@ def split(
             f"{len(held)}; raise validation_fraction, or fit to more samples"
         )
     return train, held
+
+
+class Best(EarlyStopping):
+    """Gives the network the weights of the best epoch at the end; those that it comes with are the
+    best of the trainings before. Another decides when to stop."""
+
+    def __init__(self, estimator: Any, column: str, rising: bool) -> None:
+        super().__init__(column, estimator.max_iter, mode="max" if rising else "min")
+        self._estimator = estimator
+
+    def on_fit_start(self, model: Module, optimizer: Optimizer) -> None:
+        super().on_fit_start(model, optimizer)
+        value = self._estimator.best_validation_score_
+        if math.isfinite(value):
+            best = {path: to_numpy(one.value) for path, one in self._held.items()}
+            self.load_state_dict({"best_epoch": 1, "best_value": value, "best": best})
 
 
 class Watch:
@@ -143,7 +161,7 @@ def warn_of_the_end(estimator: Any) -> None:
         f"{type(estimator).__name__}: the loss still falls after all {estimator.max_iter} epochs; "
         "raise max_iter",
         ConvergenceWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
