@@ -21,7 +21,7 @@ def end_all_on_an_error(ranks: Ranks) -> None:
     """From now on an exception that nobody catches is told with the rank, and ends all."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        lost = issubclass(kind, LostRankError)
+        lost = issubclass(kind, LostRankError) or LostRankError.__name__ in str(error)  # of JAX
         time.sleep(OF_OTHERS if lost else min(ranks.rank * A_RANK_EARLIER, LONGEST))
         whole = "".join(traceback.format_exception(kind, error, trace))
         last = "".join(traceback.format_exception_only(kind, error)).strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,12 +88,17 @@ class TorchRanks(Ranks):
         os._exit(1)  # torchrun ends the others
 
 
+_LOST = re.compile("connection|socket|peer|timed out|remote process", re.IGNORECASE)
+
+
 @contextmanager
 def _losses() -> Iterator[None]:
-    """A block in which what gloo says when another rank has ended is told as such."""
+    """A block in which what the engine says when another rank has ended is told as such."""
     try:
         yield
     except RuntimeError as error:
+        if not _LOST.search(str(error)):
+            raise
         raise LostRankError(f"another rank has ended: {error}") from None
 
 

@@ -70,6 +70,8 @@ class Epoch:
         data: Inputs and targets, and perhaps weights of samples, all with the samples along the
             first axis; a module of several inputs takes a tuple, list or dict of them. Or an
             iterable of such batches, which begins anew each time, or a function that returns one.
+            Or a function of `(rank, size)` that returns what this rank alone has, in one of these
+            forms: see `parallel`.
         batch_size: The number of samples in a batch, at least 1; the last may be smaller. None for
             an iterable.
         drop_last: Whether a last batch that is smaller is left out.
@@ -81,10 +83,13 @@ class Epoch:
         capture: `"auto"` records epochs on GPUs and on JAX, and else the step, `"off"`
             nothing; `"compile"` also has PyTorch compile the step: see `minidl.capture` for what
             a step may then do.
-        parallel: The ranks that train together, as of `minidl.parallel.group()`. They must make the
-            same of everything; rank 0 gives the others its parameters, buffers and optimizer state.
-            Each takes a part of every batch, and all get the same parameters and the same loss,
-            those of one process but for rounding.
+        parallel: The ranks that train together, as of `minidl.parallel.group()`, all of which make
+            and call the same. Rank 0 gives the others its parameters, buffers and optimizer state.
+            Each takes its part of every batch, and all get the parameters and the loss of one
+            process, but for rounding. An iterable must yield the same batches on all. Of data that
+            each rank alone has, a batch is what the ranks bring to it: of arrays each its share of
+            `batch_size`, of an iterable its batch. One that has come to its end takes part with
+            nothing, and the epoch ends with the last.
 
     Attributes:
         samples: How many samples an order has; None for an iterable, which takes none.
@@ -94,6 +99,7 @@ class Epoch:
         ValueError: for another `capture`, a batch size or `accumulate` below 1, data that do not
             go together, an optimizer with a parameter that is not the model's, or a schedule of
             epochs or of another optimizer.
+        DisagreementError: on all ranks, if they have made something else.
         CaptureError: at the first call, if the step cannot be recorded; on the CPU there is a
             warning instead, and it is taken as it is.
     """
@@ -114,8 +120,9 @@ class Epoch:
         parallel: Group | None = None,
     ) -> None:
         group = several("Epoch", parallel)
-        data = own_part("Epoch", data, group)
-        data = check_training("Epoch", model, loss, optimizer, data, capture)
+        data = check_training(
+            "Epoch", model, loss, optimizer, own_part("Epoch", data, group), capture
+        )
         batch_size = checked_batch_size("Epoch", data, batch_size)
         accumulate = check_count("Epoch", "accumulate", accumulate)
         if clip_grad_norm is not None:

@@ -106,10 +106,15 @@ def fit(
             callback that keeps it has it also if training is interrupted. A `Schedule` with
             `per="step"` among them steps after each update.
         capture: How epochs are recorded: `"auto"`, `"off"` or `"compile"`, as for `Epoch`.
-        parallel: The ranks that train together, as of `minidl.parallel.group()`: see below.
         threads: `"auto"` has NumPy (where threadpoolctl is installed) and PyTorch compute with one
             thread of the CPU, until training ends, if all products are too small to be shared;
             `"off"` leaves their threads alone.
+        parallel: The ranks that train together, as of `minidl.parallel.group()`, all of which call
+            `fit` with the same. They share each batch, so that the parameters and the history are
+            on all those of one process, but for rounding; without `rng` the order is that of rank
+            0, as are the parameters at the start. Checkpoints are read and written by rank 0
+            alone. Each rank calls its callbacks, but those with the attribute `first_rank_only`,
+            as all have that write or show something, are called on rank 0 alone.
         checkpoint: A folder for checkpoints, one after each epoch, of which the newest three are
             kept; or a `Checkpoint` that says more. With it, SIGTERM ends the process with a
             checkpoint and the exit code 143, also in the midst of a long epoch. Needs the
@@ -122,6 +127,7 @@ def fit(
 
     Raises:
         TypeError: for an argument of another kind.
+        DisagreementError: on all ranks, if they have begun with something else.
         ValueError: for epochs or a batch size below 1, no samples, another `capture` or `threads`,
             metrics without anything to judge, or an optimizer or a schedule that is not of this
             training; for checkpoints of another training, or checkpoints and no `resume`.
@@ -132,8 +138,7 @@ def fit(
             the last one. The error names the epoch.
     """
     group = several("fit", parallel)
-    data = own_part("fit", data, group)
-    data = check_training("fit", model, loss, optimizer, data, capture)
+    data = check_training("fit", model, loss, optimizer, own_part("fit", data, group), capture)
     epochs = check_count("fit", "epochs", epochs)
     size = checked_batch_size("fit", data, batch_size)
     samples_used("fit", data, size, drop_last)
@@ -141,8 +146,7 @@ def fit(
     own_size = (size or JUDGED) // (group.size if group else 1)
     check_flag("fit", "shuffle", shuffle)
     if validation is not None:
-        validation = own_part("fit", validation, group)
-        validation = checked_data("fit", "validation", validation)
+        validation = checked_data("fit", "validation", own_part("fit", validation, group))
     metrics = checked_metrics("fit", metrics)
     check_what_is_judged(metrics, train_metrics, validation)
     check_what_ranks_judge(metrics, train_metrics, data, validation)
