@@ -147,7 +147,7 @@ def _measure_options(arguments: list[str]) -> argparse.Namespace:
         "shows what changed between two reports.",
     )
     libraries = sorted({entry.library for entry in CONTESTANTS})
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpucount()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parser.add_argument("--quick", action="store_true", help="four points, in some 5 minutes")
     parser.add_argument("--gpu", action="store_true", help="the contestants on an NVIDIA GPU")
     parser.add_argument(
