@@ -23,7 +23,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
 
 @pytest.mark.parametrize("launcher", ["mpiexec", "torchrun"])
 @pytest.mark.parametrize(
-    ("kind", "rank", "moment"), [("killed", 1, 0.1), ("raises", 0, 0.05), ("raises", 1, 0.15)]
+    ("kind", "rank", "moment"), [("killed", 1, 0.1), ("raises", 0, 0.05), ("terminated", 1, 0.15)]
 )
 def test_a_rank_ends_all(
     launcher: Launcher, kind: Kind, rank: int, moment: float, expected: list[float]

@@ -5,7 +5,8 @@ A step on `n` ranks of a batch `B` takes
     T(n) = dispatch + k · (operations(B/n) / rate + bytes(B/n) / bandwidth) + S(n)
 
 with the operations and bytes of the floor, the measured rates of one core, the measured time of a
-step with nearly nothing to compute, and k from the measured T(1). The sum of `m` bytes over `n` ranks takes
+step with nearly nothing to compute, and k from the measured T(1). The sum of `m` bytes over `n`
+ranks takes
 
     S(n) = 2 ⌈log₂ n⌉ · latency + 2 (n − 1)/n · m / throughput,      S(1) = 0
 

@@ -33,10 +33,10 @@ MODEL = (
     "bytes(B/n) / bandwidth) + S(n). Operations and bytes are those of the floor of `python -m "
     "bench`. Measured on one core in this run: the rate of a matrix product, {rate:.0f} GFLOP/s; "
     "the bandwidth of a copy, {bandwidth:.0f} GB/s; as dispatch a step of the network of width 2 "
-    "on one sample, {dispatch:.0f} µs; and at each width, on one rank, how many times the floor all "
-    "beyond the dispatch takes, {above}. The sum of m bytes takes S(n) = 2 ⌈log₂ n⌉ · latency + "
-    "2 (n − 1)/n · m / throughput, a reduce-scatter and an all-gather; latency and throughput are "
-    "those of the straight line through the sums over two ranks below."
+    "on one sample, {dispatch:.0f} µs; and at each width, on one rank, how many times the floor "
+    "all beyond the dispatch takes, {above}. The sum of m bytes takes S(n) = 2 ⌈log₂ n⌉ · latency "
+    "+ 2 (n − 1)/n · m / throughput, a reduce-scatter and an all-gather; latency and throughput "
+    "are those of the straight line through the sums over two ranks below."
 )
 SHARED = (
     "Where more ranks than the {cores} cores here run, all of the prediction is multiplied by how "

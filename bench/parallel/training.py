@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 import warnings
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,8 @@ from minidl import AdamW, BatchNorm1d, Dropout, Linear, ReLU, Sequential, parall
 
 MISTAKE = "a mistake on purpose"
 SAMPLES, BATCH = 1000, 100
+PAUSE = 0.01
+"""Seconds after each epoch, so that a training takes so long at least."""
 
 
 def main(folder: Path, epochs: int, backend: str = "numpy") -> None:
@@ -51,12 +54,17 @@ def main(folder: Path, epochs: int, backend: str = "numpy") -> None:
         epochs=epochs,
         batch_size=BATCH,
         rng=2,
+        callbacks=pause,
         checkpoint=folder / "checkpoints",
         resume=True,
         parallel=group,
     )
     if group.rank == 0:
         (folder / "history.json").write_text(json.dumps(history.to_dict()))
+
+
+def pause(_: minidl.History) -> None:
+    time.sleep(PAUSE)
 
 
 def fail(_: int, __: FrameType | None) -> None:
