@@ -57,7 +57,9 @@ def measure(path: str) -> dict[str, Any]:
     trained = tables.train(table, epochs=1, seed=0)
     epoch, peak_trained = time.perf_counter() - start, peak()
     model = trained.model
-    row = {f"n{i}": 0.5 for i in range(NUMBERS)} | {f"c{i}": "category 3" for i in range(CATEGORIES)}
+    row = {f"n{i}": 0.5 for i in range(NUMBERS)} | {
+        f"c{i}": "category 3" for i in range(CATEGORIES)
+    }
     served = []
     for _ in range(500):
         start = time.perf_counter()

@@ -48,7 +48,6 @@ from minidl.nn.module import Module
 from minidl.nn.numbers import shortly
 from minidl.version import __version__
 
-
 OWN = {"format", "version", "minidl", "architecture", "frozen"}
 """What the metadata of a file has of its own."""
 
@@ -70,9 +69,10 @@ def save(
             reader of safetensors shows.
 
     Raises:
-        ValueError: for metadata of a name that is taken; if `load` could not make the model again from the file: a module whose `config`
-            is not what makes it, a module or parameter that is there twice, an array of a dtype
-            that NumPy lacks, more than 5,000 modules or 50,000 arrays. Nothing is written.
+        ValueError: for metadata of a name that is taken; if `load` could not make the model again
+            from the file: a module whose `config` is not what makes it, a module or parameter
+            that is there twice, an array of a dtype that NumPy lacks, more than 5,000 modules or
+            50,000 arrays. Nothing is written.
         OSError: if the file cannot be written.
     """
     safetensors = imported("safetensors.numpy", "safetensors")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from minidl.tables.values import (
     Place,
     booleans,
     check_finite,
+    codes,
     is_text,
     label_text,
     numbers,
@@ -52,7 +53,7 @@ class Answers:
         if self._numbers is not None:
             self._add_numbers(series, is_number, place)
         if self._codes is not None and not is_number:
-            self._add_codes(texts(series, place), place)
+            self._add_codes(series, place)
 
     def _add_numbers(self, series: Any, is_number: bool, place: Place) -> None:
         found = series if is_number else parsed(series) if is_text(series) else None
@@ -65,15 +66,15 @@ class Answers:
         check_finite(values, place)
         self._numbers = [*(self._numbers or []), values]
 
-    def _add_codes(self, values: list[str | None], place: Place) -> None:
-        index = self._index
-        if None in values:
-            raise _missing(place, values.index(None))
-        codes = [index.setdefault(value, len(index)) for value in values if value is not None]
-        if len(index) > MOST_CLASSES:
+    def _add_codes(self, series: Any, place: Place) -> None:
+        if series.null_count():
+            raise _missing(place, series.is_null().arg_max())
+        for text in texts(series.unique(maintain_order=True), place):
+            self._index.setdefault(str(text), len(self._index))
+        if len(self._index) > MOST_CLASSES:
             self._codes = None
         elif self._codes is not None:
-            self._codes.append(np.asarray(codes, np.int32))
+            self._codes.append(codes(series, self._index, place))
 
     def settle(
         self, kind: str, task: str | None, positive: object
@@ -121,24 +122,29 @@ class Answers:
         """The classes in order, and the index of each row's."""
         labels: list[Label]
         if values is not None:
-            found, codes = np.unique(values, return_inverse=True)
-            whole = bool((found == np.floor(found)).all())
-            labels = [int(x) if whole else float(x) for x in found[: MOST_CLASSES + 1]]
+            numbers, found = np.unique(values, return_inverse=True)
+            whole = bool((numbers == np.floor(numbers)).all())
+            labels = [int(x) if whole else float(x) for x in numbers[: MOST_CLASSES + 1]]
         elif self._codes is None:
-            labels, codes = [""] * (MOST_CLASSES + 1), np.zeros(0, np.int32)
+            labels, found = [""] * (MOST_CLASSES + 1), np.zeros(0, np.int32)
         else:
             keys = [text.strip().lower() if kind == "boolean" else text for text in self._index]
             ordered = sorted(set(keys))
             place = np.asarray([ordered.index(key) for key in keys], np.int32)
-            codes = place[np.concatenate(self._codes)]
+            found = place[np.concatenate(self._codes)]
             labels = [key == "true" if kind == "boolean" else key for key in ordered]
+        where = f"in column {shortly(self.place.column)}"
         if not 2 <= len(labels) <= MOST_CLASSES:
             got = f"{shortly(labels[0])} in each row" if len(labels) == 1 else "more"
             raise TableError(
-                f"{self.place.table}: expected 2 to {MOST_CLASSES} classes in column "
-                f"{shortly(self.place.column)}, got {got}"
+                f"{self.place.table}: expected 2 to {MOST_CLASSES} classes {where}, got {got}"
             )
-        return labels, codes.astype(np.int32)
+        if len(labels) > len(found) / 2:
+            raise TableError(
+                f"{self.place.table}: expected classes that come twice on the average {where}, "
+                f"got {len(labels)} in {len(found)} rows"
+            )
+        return labels, found.astype(np.int32)
 
     def _with_last(
         self, labels: list[Label], codes: np.ndarray[Any, Any], positive: object
@@ -168,26 +174,25 @@ def answers(target: Target, values: Any, place: Place) -> np.ndarray[Any, Any]:
     """
     labels = target.classes
     if labels and isinstance(labels[0], str):
-        index: dict[Any, int] = {label: i for i, label in enumerate(labels)}
-        found = texts(values, place)
-        codes = [index.get(text, -1) for text in found]
-        missing = [text is None for text in found]
+        found = codes(values, {str(label): i for i, label in enumerate(labels)}, place)
+        missing = np.asarray([text is None for text in texts(values, place)] if -1 in found else [])
     else:
         are_booleans = bool(labels) and isinstance(labels[0], bool)
         found = booleans(values, place) if are_booleans else numbers(values, place)
         missing = np.isnan(found)
-        if not labels:
+        if labels:
+            index = {float(label): i for i, label in enumerate(labels)}
+            found = np.asarray([index.get(x, -1) for x in found.tolist()], np.int32)
+        else:
             check_finite(found, place)
-        index = {float(label): i for i, label in enumerate(labels)}  # type: ignore[arg-type]
-        codes = [index.get(x, -1) for x in found.tolist()] if labels else []
     if np.any(missing):
         raise _missing(place, int(np.argmax(missing)))
     if not labels:
         return found
-    if -1 in codes:
-        row = codes.index(-1)
+    if -1 in found:
+        row = int(np.argmax(found == -1))
         raise place.error(f"one of the {len(labels)} classes", values[row], row)
-    return np.asarray(codes, np.int32)
+    return found.astype(np.int32)
 
 
 def _are_few(values: Numbers) -> bool:

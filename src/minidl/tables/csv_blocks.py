@@ -19,6 +19,7 @@ BLOCK = 2**22
 LONGEST = 2**26
 """The bytes of a row at most."""
 
+
 class CSV:
     """A CSV file, whose values are texts.
 
@@ -51,8 +52,8 @@ class CSV:
         self.header = [(name or "").strip() for name in first]
 
     def batches(self) -> Iterator[Any]:
-        """The rows as DataFrames, whose columns have the names of the header, polars' for one that
-        is there twice."""
+        """The rows as DataFrames of all columns: of some alone polars would not see that a row has
+        too many fields."""
         rows = 0
         for block in self._blocks():
             try:
@@ -61,6 +62,7 @@ class CSV:
                 self._check_fields(block, rows)
                 raise
             rows += batch.height
+            batch.columns = self.header
             yield batch
 
     def _blocks(self) -> Iterator[bytes]:
@@ -70,9 +72,10 @@ class CSV:
             rest = b""
             while block := file.read(BLOCK):
                 rest += block
-                if end := _rows_end(rest):
-                    yield rest[:end]
-                    rest = rest[end:]
+                # Blank lines may be the last ones of the file, which are none of its rows.
+                if rows := rest[: _rows_end(rest)].rstrip(b"\r\n"):
+                    yield rows
+                    rest = rest[len(rows) :].removeprefix(b"\r").removeprefix(b"\n")
                 if len(rest) > LONGEST:
                     raise TableError(
                         f"{self.path}: expected rows of at most {LONGEST} bytes, got a longer one; "
@@ -82,8 +85,13 @@ class CSV:
                 yield rest
 
     def _check_fields(self, block: bytes, rows: int) -> None:
-        """Raise for the first row that has more fields than the header, which polars does not
-        number."""
+        """Raise for what polars does not tell: a quote that is not closed, and the number of the
+        first row that has more fields than the header."""
+        if block.count(b'"') % 2:
+            raise TableError(
+                f"{self.path}: expected each quote to be closed, got one that is not below row "
+                f"{rows}; quote a field that holds a quote, and double the quotes in it"
+            )
         lines = block.decode("utf-8", "replace").replace("\0", " ").splitlines(keepends=True)
         try:
             found = csv.reader(lines, delimiter=self._separator)

@@ -11,7 +11,7 @@ import numpy as np
 from minidl.nn.numbers import shortly
 from minidl.tables.errors import TableError, TableWarning
 from minidl.tables.schema import Column, Schema
-from minidl.tables.values import NOTHING, Place, booleans, check_finite, numbers, texts
+from minidl.tables.values import NOTHING, Place, booleans, check_finite, codes, numbers, texts
 
 FARTHEST = 1e6
 """A number that is farther from the mean, in standard deviations, is taken to be this far."""
@@ -56,21 +56,14 @@ class Encoder:
         Raises:
             TableError: for a value that is missing, infinite, of another kind, or unknown.
         """
-        block, codes = self.measured(values, rows, table, first)
-        return settled(block).astype(dtype, copy=False), codes
-
-    def measured(
-        self, values: Mapping[str, Any], rows: int, table: str, first: int
-    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """The same, where numbers are float64, and NaN where they are missing."""
         schema = self.schema
         block = np.empty((rows, len(schema.numbers)))
-        codes = np.empty((rows, len(schema.coded)), np.int16)
+        coded = np.empty((rows, len(schema.coded)), np.int16)
         j = k = 0
         for column in schema.columns:
             place = Place(table, column.name, first)
             if column.kind == "category":
-                codes[:, k] = self._coded(column, texts(values[column.name], place), place)
+                coded[:, k] = self._coded(column, values[column.name], place)
                 k += 1
                 continue
             convert = numbers if column.kind == "number" else booleans
@@ -80,33 +73,35 @@ class Encoder:
                 raise place.error("a value in each row", NOTHING, int(np.argmax(missing)))
             check_finite(found, place)
             if column.levels:
-                codes[:, k] = np.where(missing, 0, -1)
+                coded[:, k] = np.where(missing, 0, -1)
                 k += 1
             j += 1
         block -= self._mean
         block /= self._std
-        return block, codes
+        block[np.isnan(block)] = 0
+        return np.clip(block, -FARTHEST, FARTHEST).astype(dtype, copy=False), coded
 
-    def _coded(self, column: Column, values: list[str | None], place: Place) -> list[int]:
+    def _coded(self, column: Column, values: Any, place: Place) -> np.ndarray[Any, Any]:
         """The codes of categories."""
-        known: dict[Any, int] = self._codes[column.name]
-        codes = [known.get(text, -1) for text in values]
-        if -1 not in codes:
-            return codes
-        for index, (code, text) in enumerate(zip(codes, values, strict=True)):
-            if code >= 0:
-                continue
+        found = codes(values, self._codes[column.name], place)
+        unknown = np.flatnonzero(found < 0)
+        if not len(unknown):
+            return found
+        shown = texts(values, place)
+        for index in unknown.tolist():
+            text = shown[index]
             if text is None and self.schema.missing == "refuse":
                 raise place.error("a value in each row", NOTHING, index)
             if text is None and column.missing:
-                codes[index] = column.levels - 1
+                found[index] = column.levels - 1
             elif column.other:
-                codes[index] = len(column.categories)
+                found[index] = len(column.categories)
                 self._tell(column, text, place)
             else:
-                expected = f"one of the {len(known)} categories that were trained on"
+                known = len(column.categories)
+                expected = f"one of the {known} categories that were trained on"
                 raise place.error(expected, NOTHING if text is None else text, index)
-        return codes
+        return found
 
     def _tell(self, column: Column, text: str | None, place: Place) -> None:
         """Warn of a category that is none of the rare ones either, once for each."""
@@ -122,11 +117,6 @@ class Encoder:
             TableWarning,
             stacklevel=2,
         )
-
-
-def settled(block: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Standardised numbers with the mean for those that are missing, and none beyond `FARTHEST`."""
-    return np.clip(np.where(np.isnan(block), 0, block), -FARTHEST, FARTHEST)
 
 
 def check_columns(
@@ -148,7 +138,7 @@ def check_columns(
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         shown = ", ".join(shortly(name) for name in missing[:5])
         raise TableError(
-            f"{table}: expected the columns that were trained on, got none of the name {shown}{more}"
+            f"{table}: expected the columns that were trained on, got none called {shown}{more}"
         )
     if len(names) == len(wanted):
         return

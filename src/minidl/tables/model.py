@@ -12,7 +12,7 @@ import numpy as np
 from minidl.backend import Backend, backend_of, dtype_name, to_numpy
 from minidl.exchange.files import load as load_network
 from minidl.exchange.files import save as save_network
-from minidl.exchange.header import naming, read, require
+from minidl.exchange.header import UnexpectedError, in_short, naming, read, require
 from minidl.nn.module import Module
 from minidl.tables.answers import answers
 from minidl.tables.encoding import Encoded, Encoder, check_columns
@@ -164,7 +164,7 @@ class TableModel:
             module.saved = None
         output = np.concatenate(outputs)
         if not target.classes:
-            return output[:, 0] * target.std + target.mean  # type: ignore[no-any-return]
+            return output[:, 0] * target.std + target.mean
         shares = np.exp(output - output.max(axis=1, keepdims=True))
         return shares / shares.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
@@ -176,11 +176,9 @@ class TableModel:
         target = None if found is None else self._labels[found]
         return Predicted(self._labels[outputs.argmax(axis=1)], outputs, target)
 
-    def _batches(
-        self, table: Any, *, with_target: bool
-    ) -> Iterator[tuple[Encoded, Any]]:
+    def _batches(self, table: Any, *, with_target: bool) -> Iterator[tuple[Encoded, Any]]:
         """The rows of a table as the network takes them, and their answers or None."""
-        schema, target = self.schema, self.schema.target
+        target = self.schema.target
         needed = (target.name,) if with_target else ()
         dtype = dtype_name(self._parameter.value)
         rows = 0
@@ -226,9 +224,7 @@ def name_of(table: Any) -> str:
     return os.fsdecode(table) if is_path(table) else "the table"
 
 
-def load(
-    path: str | os.PathLike[str], backend: str | Backend | None = "numpy"
-) -> TableModel:
+def load(path: str | os.PathLike[str], backend: str | Backend | None = "numpy") -> TableModel:
     """The model in a file that `TableModel.save` wrote. Nothing in the file is executed.
 
     Args:
@@ -245,7 +241,21 @@ def load(
         text = contents.metadata.get(KEY)
         require(text is not None, "a model of tables, which minidl.tables saves", "another")
         schema = Schema.from_json(str(text))
-        takes = isinstance(network, TableNetwork) and (network.numbers, network.sizes)
-        wanted = len(schema.numbers), schema.sizes
-        require(takes == wanted, "a network of the schema's columns", takes)
+        wanted = len(schema.numbers), schema.sizes, schema.target.outputs
+        require(_sizes(network) == wanted, f"a network of the sizes {wanted}", _sizes(network))
     return TableModel(schema, network)
+
+
+def _sizes(network: Module) -> object:
+    """The numbers, the sizes of the categories and the outputs of a network of tables."""
+    if not isinstance(network, TableNetwork) or not network.parameters():
+        return type(network).__name__
+    backend = backend_of(network.code.value)
+    dtype = dtype_name(network.parameters()[0].value)
+    numbers = backend.asarray(np.zeros((1, network.numbers)), dtype)
+    codes = backend.asarray(np.zeros((1, len(network.sizes)), np.int16))
+    try:
+        outputs = tuple(network.eval()((numbers, codes)).shape)
+    except (TypeError, ValueError) as error:
+        raise UnexpectedError(f"layers that go together, got: {in_short(error)}") from None
+    return network.numbers, network.sizes, outputs[-1] if len(outputs) == 2 else outputs

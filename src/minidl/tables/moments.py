@@ -1,52 +1,52 @@
-"""Mean, deviation and range of columns, a batch of rows at a time."""
+"""Mean and deviation of numbers, a batch at a time."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 
 class Moments:
-    """What is known of columns whose rows were added; NaN is absent.
+    """What is known of the numbers that were added.
 
-    Two batches with the means a and b and the sums of squares around them Q and R have together
-    Q + R + (b - a)² · n m / (n + m): Chan, Golub and LeVeque, Updating formulae, 1979.
+    Two batches of n and m numbers, with the means a and b and the sums of squares around them Q and
+    R, have together Q + R + (b - a)² · n m / (n + m): Chan, Golub and LeVeque, Updating formulae
+    and a pairwise algorithm for computing sample variances, 1979.
 
     Attributes:
-        count: How many numbers there were in each column.
-        mean: Their mean.
-        low: The smallest.
-        high: The largest.
+        count: How many there were.
+        mean: Their mean; 0 without any.
     """
 
-    def __init__(self, columns: int) -> None:
-        self.count = np.zeros(columns)
-        self.mean = np.zeros(columns)
-        self.low = np.full(columns, np.inf)
-        self.high = np.full(columns, -np.inf)
-        self._squares = np.zeros(columns)
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = 0.0
+        self._squares = 0.0
+        self._low, self._high = math.inf, -math.inf
 
-    def add(self, rows: np.ndarray[Any, Any]) -> None:
-        """Add rows, of shape `(rows, columns)`."""
-        block = np.asarray(rows, np.float64)
-        present = ~np.isnan(block)
-        count = present.sum(axis=0)
-        some = np.maximum(count, 1)
-        mean = np.where(present, block, 0).sum(axis=0) / some
-        squares = (np.where(present, block - mean, 0) ** 2).sum(axis=0)
-        share = count / np.maximum(self.count + count, 1)
-        delta = mean - self.mean
-        self._squares += squares + delta**2 * self.count * share
-        self.mean += delta * share
-        self.count += count
-        self.low = np.minimum(self.low, np.where(present, block, np.inf).min(axis=0, initial=np.inf))
-        self.high = np.maximum(
-            self.high, np.where(present, block, -np.inf).max(axis=0, initial=-np.inf)
-        )
+    def add(self, values: np.ndarray[Any, Any]) -> None:
+        """Add numbers, in float64; NaN is none."""
+        values = values[~np.isnan(values)]
+        if not len(values):
+            return
+        mean = float(values.mean())
+        self._squares += float(((values - mean) ** 2).sum())
+        share = len(values) / (self.count + len(values))
+        self._squares += (mean - self.mean) ** 2 * self.count * share
+        self.mean += (mean - self.mean) * share
+        self.count += len(values)
+        self._low = min(self._low, float(values.min()))
+        self._high = max(self._high, float(values.max()))
 
     @property
-    def std(self) -> np.ndarray[Any, Any]:
-        """The standard deviation (divided by n); 1 for a column that does not vary."""
-        std = np.sqrt(self._squares / np.maximum(self.count, 1))
-        return np.where((self.low < self.high) & (std > 0), std, 1.0)
+    def is_constant(self) -> bool:
+        """Whether all were the same."""
+        return self._low >= self._high
+
+    @property
+    def std(self) -> float:
+        """Their standard deviation (divided by n); 1 if they do not vary."""
+        std = math.sqrt(self._squares / max(self.count, 1))
+        return std if std and not self.is_constant else 1.0

@@ -1,11 +1,11 @@
 """Tables as polars reads them: from files and frames, a batch of rows at a time, again and again.
 
-    .csv .tsv         a header, then a row a line. A .csv has commas, semicolons, tabs or bars,
-                      whichever its header has most of. All values come as texts.
-    .parquet
-    .ndjson .jsonl    an object a line
-    .npz              arrays with a row for each entry of the first axis: one of one dimension is a
-                      column of its name; of two, such as x, the columns x0, x1, …
+.csv .tsv         a header, then a row a line. A .csv has commas, semicolons, tabs or bars,
+                  whichever its header has most of. All values come as texts.
+.parquet
+.ndjson .jsonl    an object a line
+.npz              arrays with a row for each entry of the first axis: one of one dimension is a
+                  column of its name; of two, such as x, the columns x0, x1, …
 """
 
 from __future__ import annotations
@@ -133,13 +133,12 @@ def reading(name: str) -> Iterator[None]:
     try:
         yield
     except (exceptions.PolarsError, exceptions.PanicException) as error:
-        text = in_short(error)
         ways = {
             "utf-8": "texts in UTF-8, got others; save the file in that encoding",
-            "empty CSV": "a header and rows, got nothing",
         }
         found = (way for sign, way in ways.items() if sign.lower() in str(error).lower())
-        expected = next(found, f"a table that can be read, got: {text}")
+        first = ValueError(str(error).partition("\n\n")[0])  # below are polars' own ways out
+        expected = next(found, f"a table that can be read, got: {in_short(first)}")
         raise TableError(f"{name}: expected {expected}") from None
 
 
@@ -184,9 +183,7 @@ def _csv(path: str, separator: str) -> Source:
     check_names(path, file.header)
 
     def batches(columns: Sequence[str]) -> Iterator[Any]:
-        for batch in file.batches():
-            batch.columns = file.header
-            yield batch.select(columns)
+        return (batch.select(columns) for batch in file.batches())
 
     return Source(path, dict.fromkeys(file.header, pl.String), True, batches)
 
@@ -197,9 +194,11 @@ def _frame(name: str, columns: Mapping[str, Any]) -> Any:
     check_names(name, list(columns))
     series = []
     for key, values in columns.items():
+        # Integers may stand among floats, but no number among texts.
+        strict = not all(type(value) in (int, float, type(None)) for value in values)
         try:
             with reading(name):
-                series.append(pl.Series(key, values, strict=True))
+                series.append(pl.Series(key, values, strict=strict))
         except (TypeError, OverflowError, ValueError) as error:
             raise TableError(
                 f"{name}: expected values of one kind in column {shortly(key)}, got: "

@@ -69,7 +69,7 @@ def parts_drawn(
     return parts
 
 
-def _whole(exact: np.ndarray[Any, Any], total: int) -> np.ndarray[Any, Any]:
+def _whole(exact: np.ndarray[Any, Any], total: int) -> Any:
     """Whole numbers near these that sum up to the total: the largest remainders are rounded up."""
     exact = exact * (total / exact.sum()) if exact.sum() else exact
     counts = np.floor(exact).astype(int)

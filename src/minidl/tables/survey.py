@@ -11,7 +11,7 @@ from minidl.nn.numbers import shortly
 from minidl.tables.errors import TableError
 from minidl.tables.moments import Moments
 from minidl.tables.schema import MOST_LEVELS, Column
-from minidl.tables.values import LARGEST, Place, is_text, numbers, parsed, texts
+from minidl.tables.values import LARGEST, Place, Words, booleans, is_text, numbers, parsed, texts
 
 MOST_CATEGORIES = 100
 LEAST_SHARE = 0.001
@@ -42,7 +42,7 @@ class Seen:
         rows: How many rows there were.
         missing: In how many of them there was no value.
         first_missing: The number of the first of them, from 0.
-        moments: Mean, deviation and range of the numbers.
+        training: Mean and deviation of the numbers in the training rows.
     """
 
     def __init__(self, table: str, name: str, is_text: bool, kind: str | None) -> None:
@@ -51,7 +51,8 @@ class Seen:
         self.asked = kind
         self.rows = self.missing = 0
         self.first_missing: int | None = None
-        self.moments = Moments(1)
+        self.training = Moments()
+        self._all = Moments()
         self._found_kind: str | None = None  # from the dtype alone
         self._counts: Counter[str] | None = Counter()
         self._numbers = self._texts = 0
@@ -60,8 +61,14 @@ class Seen:
         self._first_text: TableError | None = None
         self._first_infinite: TableError | None = None
 
-    def add(self, series: Any, first: int) -> None:
-        """Look at the column's next values, before which there are `first` rows."""
+    def add(self, series: Any, first: int, parts: np.ndarray[Any, Any]) -> None:
+        """Look at the column's next values.
+
+        Args:
+            series: The values.
+            first: How many rows there are before.
+            parts: The number of each row's part; 0 is the training part.
+        """
         place = Place(self.place.table, self.place.column, first)
         missing = series.is_null()
         if series.dtype.is_float():
@@ -72,25 +79,22 @@ class Seen:
             if self.first_missing is None:
                 self.first_missing = first + missing.arg_max()
         if is_text(series):
-            self._add_texts(series, place)
+            self._add_texts(series, place, parts)
         elif self.asked == "category":
             self._count(Counter(text for text in texts(series, place) if text is not None))
         elif series.dtype.is_numeric():
             self._found_kind = "number"
-            self._add_numbers(numbers(series, place), place)
+            self._add_numbers(numbers(series, place), place, parts)
         elif str(series.dtype) == "Boolean":
             self._found_kind = "boolean"
-            self._add_numbers(series.cast(float).to_numpy(), place)
+            self._add_numbers(booleans(series, place), place, parts)
         elif str(series.dtype) != "Null":
-            kind = str(series.dtype).partition("(")[0]
-            raise place.error(
-                "numbers, texts or booleans",
-                f"{kind} {series.drop_nulls()[0] if len(series.drop_nulls()) else ''}".strip(),
-                int((~missing).arg_max() or 0),
-                "exclude the column, or make numbers of it",
-            )
+            kind = Words(str(series.dtype).partition("(")[0])
+            index = int((~missing).arg_max() or 0)
+            way = "exclude the column, or make numbers of it"
+            raise place.error("numbers, texts or booleans", kind, index, way)
 
-    def _add_numbers(self, values: Any, place: Place) -> None:
+    def _add_numbers(self, values: Any, place: Place, parts: Any) -> None:
         beyond = np.abs(values) > LARGEST
         if beyond.any():
             if self._first_infinite is None:
@@ -99,16 +103,17 @@ class Seen:
                     f"finite numbers up to {LARGEST:g}", float(values[index]), index
                 )
             values = np.where(beyond, np.nan, values)
-        self.moments.add(values[:, None])
+        self._all.add(values)
+        self.training.add(values[parts == 0])
 
-    def _add_texts(self, series: Any, place: Place) -> None:
+    def _add_texts(self, series: Any, place: Place, parts: Any) -> None:
         there = len(series) - series.null_count()
         others = there
         clear = self._texts > (1 - MOSTLY) * (self._texts + self._numbers)
         if self.asked == "number" or (self.asked is None and not clear):
             found = parsed(series)
             others = found.null_count() - series.null_count()
-            self._add_numbers(found.to_numpy(), place)
+            self._add_numbers(found.to_numpy(), place, parts)
             if others and self._first_text is None:
                 index = (series.is_not_null() & found.is_null()).arg_max()
                 way = "mend the value, exclude the column, or give it the type category"
@@ -119,6 +124,8 @@ class Seen:
             if self._booleans:
                 lower = series.drop_nulls().str.strip_chars().str.to_lowercase()
                 self._booleans = bool(lower.is_in(["true", "false"]).all())
+                if self._booleans:
+                    self._add_numbers(booleans(series, place), place, parts)
             self._dates += int(series.str.contains(DATE).sum() or 0)
         elif there:
             self._booleans = False
@@ -182,9 +189,7 @@ class Seen:
             return False
         if self.kind == "category":
             return self._counts is not None and len(self._counts) == 1
-        if self._found_kind is None and self.kind == "boolean":
-            return self._counts is not None and len({text.lower() for text in self._counts}) == 1
-        return bool(self.moments.low[0] == self.moments.high[0])
+        return self._all.is_constant
 
     @property
     def is_identifier(self) -> bool:
@@ -194,10 +199,8 @@ class Seen:
     def column(self) -> Column:
         """The column as the survey has it: with the mean and the deviation of all rows."""
         if self.kind != "category":
-            mean, std = float(self.moments.mean[0]), float(self.moments.std[0])
-            if self.kind == "boolean":
-                mean, std = 0.0, 1.0
-            return Column(self.place.column, self.kind, self.missing, mean, std)
+            moments = self.training
+            return Column(self.place.column, self.kind, self.missing, moments.mean, moments.std)
         counts = self._counts or Counter()
         least = max(2, LEAST_SHARE * (self.rows - self.missing))
         ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))

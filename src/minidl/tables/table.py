@@ -6,7 +6,7 @@ import dataclasses
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from minidl.nn.numbers import check_number, shortly
 from minidl.tables.answers import Answers
-from minidl.tables.encoding import Encoded, Encoder, settled
+from minidl.tables.encoding import FARTHEST, Encoded, Encoder
 from minidl.tables.errors import TableError, TableWarning
 from minidl.tables.moments import Moments
 from minidl.tables.reading import Source, open_table, reading
@@ -24,9 +24,6 @@ from minidl.tables.survey import Seen
 from minidl.tables.values import Place
 
 SHARES = (0.7, 0.15, 0.15)
-
-CHUNK = 50_000
-"""Rows that are standardised at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +91,8 @@ def read(
         table = minidl.tables.read("people.csv", "income", seed=0)
         print(table.schema)
 
-    It is gone through twice, a batch of rows at a time. What is kept is the matrix of numbers and
+    It is gone through three times, a batch of rows at a time: for the target, for the columns, and
+    for their values. What is kept is the matrix of numbers and
     that of codes, which lie in a temporary file where they would take more than half of the
     memory.
 
@@ -124,72 +122,106 @@ def read(
         ModuleNotFoundError: without polars.
     """
     _check_options(task, types, missing, shares, dtype)
-    source = open_table(data)
-    named = {"target": [target], "exclude": exclude, "types": types or {}, "split": [split]}
+    source, types = open_table(data), types or {}
+    left_out = _left_out(source, target, exclude, types, split)
+    with reading(source.name):
+        goal, values, said = _answers(source, target, types.get(target), task, positive, split)
+        if said is None:
+            classes = values if goal.classes else None
+            said = parts_drawn(classes, len(values), shares, np.random.default_rng(seed))
+        for number, part in enumerate(PARTS[:2]):
+            if number not in said:
+                raise TableError(f"{source.name}: expected {part} rows, got none of {len(said)}")
+        goal, values = _standardised(source.name, goal, values, said, dtype)
+        names = [name for name in source.columns if name not in left_out and name != target]
+        columns = _inputs(source, names, types, missing, said)
+        left_out |= {name: found for name, found in columns.items() if isinstance(found, str)}
+        kept = tuple(found for found in columns.values() if isinstance(found, Column))
+        if not kept:
+            raise TableError(
+                f"{source.name}: expected columns that say something beside the target, got none: "
+                f"{_reasons(left_out)}"
+            )
+        return _filled(source, Schema(kept, goal, left_out, missing), values, said, dtype)
+
+
+def _left_out(
+    source: Source, target: str, exclude: Sequence[str], types: Mapping[str, str], split: str | None
+) -> dict[str, str]:
+    """The columns that are no inputs from the start, with the reason. Raise unless the names that
+    were given are those of columns."""
+    named = {"target": [target], "exclude": exclude, "types": types}
+    named["split"] = [] if split is None else [split]
     for argument, columns in named.items():
         for column in columns:
-            if column is not None and column not in source.columns:
+            if column not in source.columns:
                 raise TableError(
                     f"{source.name}: expected {argument} to name columns, "
                     f"{_shown(list(source.columns))}, got {shortly(column)}"
                 )
-    left_out = dict.fromkeys(exclude, "excluded")
+    left_out = dict.fromkeys(exclude, "is excluded")
     if split is not None:
         left_out[split] = "says the part of each row"
     if "" in source.columns:
         left_out[""] = "has no name"
     if target in left_out:
-        raise TableError(f"{source.name}: expected the target to be a column of its own, got one "
-                         f"that {'says the part of each row' if target == split else 'is excluded'}")
-    names = [name for name in source.columns if name not in left_out]
-    if len(names) < 2:
-        raise TableError(f"{source.name}: expected columns beside the target, got none")
-
-    with reading(source.name):
-        seen, answers, said = _survey(source, names, target, split, types or {})
-    rows = seen[target].rows
-    if rows < (2 if split is None else 1):
-        raise TableError(f"{source.name}: expected rows to train on and to judge, got {rows}")
-    goal, values = answers.settle(seen[target].kind, task, positive)
-    columns = _inputs(source.name, [seen[name] for name in names if name != target], missing)
-    left_out |= {name: reason for name, reason in columns.items() if isinstance(reason, str)}
-    kept = tuple(column for column in columns.values() if isinstance(column, Column))
-    if not kept:
         raise TableError(
-            f"{source.name}: expected columns that say something, got none: {_reasons(left_out)}"
+            f"{source.name}: expected the target to be a column of its own, got one that "
+            f"{left_out[target]}"
         )
-    if said is None:
-        rng = np.random.default_rng(seed)
-        said = parts_drawn(values if goal.classes else None, rows, shares, rng)
-    counts = np.bincount(said, minlength=len(PARTS))
-    for part in (0, 1):
-        if not counts[part]:
-            raise TableError(f"{source.name}: expected {PARTS[part]} rows, got none")
-    schema = Schema(kept, goal, left_out, missing)
-    with reading(source.name):
-        return _filled(source, schema, values, said, counts, dtype)
+    return left_out
 
 
-def _survey(
-    source: Source, names: Sequence[str], target: str, split: str | None, types: Mapping[str, str]
-) -> tuple[dict[str, Seen], Answers, np.ndarray[Any, Any] | None]:
-    """What is seen of the columns, the values of the target, and the parts that a column says."""
-    seen = {name: Seen(source.name, name, source.is_text, types.get(name)) for name in names}
-    answers = Answers(Place(source.name, target), types.get(target))
-    said = []
-    for first, batch in source.batches([*names, *([] if split is None else [split])]):
-        for name in names:
-            seen[name].add(batch[name], first)
-        answers.add(batch[target], first)
+def _batches(
+    source: Source, names: Sequence[str], said: np.ndarray[Any, Any]
+) -> Iterator[tuple[int, Any, np.ndarray[Any, Any]]]:
+    """The rows of columns, with the number of rows before and the part of each."""
+    done = 0
+    for first, batch in source.batches(names):
+        done = first + batch.height
+        if done <= len(said):
+            yield first, batch, said[first:done]
+    if done != len(said):
+        raise TableError(f"{source.name}: expected the {len(said)} rows of before, got {done}")
+
+
+def _answers(
+    source: Source,
+    name: str,
+    asked: str | None,
+    task: str | None,
+    positive: object,
+    split: str | None,
+) -> tuple[Target, np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
+    """The target, its values, and the parts of the rows where a column says them."""
+    seen = Seen(source.name, name, source.is_text, asked)
+    answers, said = Answers(Place(source.name, name), asked), []
+    for first, batch in source.batches([name, *([] if split is None else [split])]):
+        seen.add(batch[name], first, np.zeros(batch.height))
+        answers.add(batch[name], first)
         if split is not None:
             said.append(parts_said(batch[split], Place(source.name, split, first)))
-    if not seen[target].rows:
-        raise TableError(f"{source.name}: expected rows, got none")
-    return seen, answers, np.concatenate(said) if said else None
+    if seen.rows < 2:
+        raise TableError(
+            f"{source.name}: expected rows to train on and to judge, got {seen.rows or 'none'}"
+        )
+    goal, values = answers.settle(seen.kind, task, positive)
+    return goal, values, np.concatenate(said) if said else None
 
 
-def _inputs(table: str, seen: Sequence[Seen], missing: str) -> dict[str, Column | str]:
-    """The columns that go into the network, and for the others the reason."""
+def _inputs(
+    source: Source,
+    names: Sequence[str],
+    types: Mapping[str, str],
+    missing: str,
+    said: np.ndarray[Any, Any],
+) -> dict[str, Column | str]:
+    """The columns that go into the network, and for the others the reason why they do not."""
+    table = source.name
+    seen = [Seen(table, name, source.is_text, types.get(name)) for name in names]
+    for first, batch, parts in _batches(source, names, said) if names else ():
+        for one in seen:
+            one.add(batch[one.place.column], first, parts)
     with_missing = [one for one in seen if one.missing]
     if missing == "refuse" and with_missing:
         shown = [f"{one.missing} in column {shortly(one.place.column)}" for one in with_missing[:5]]
@@ -227,67 +259,31 @@ def _filled(
     schema: Schema,
     values: np.ndarray[Any, Any],
     said: np.ndarray[Any, Any],
-    counts: np.ndarray[Any, Any],
     dtype: str,
 ) -> Table:
-    """The table of a schema whose numbers are standardised by all rows: the second way through it,
-    and then they are standardised by the training rows."""
-    rows, encoder = len(said), Encoder(schema)
+    """The table, with the rows of each part together."""
+    rows, encode = len(said), Encoder(schema)
     numbers = _matrix((rows, len(schema.numbers)), dtype)
     codes = _matrix((rows, len(schema.coded)), "int16")
-    ends = np.cumsum(counts)
-    begins = ends - counts
-    free = begins.copy()
-    names = [column.name for column in schema.columns]
-    done = 0
-    for first, batch in source.batches(names):
-        done = first + batch.height
-        parts = said[first:done]
-        block, coded = encoder.measured(batch, len(parts), source.name, first)
+    ends = np.cumsum(np.bincount(said, minlength=len(PARTS)))
+    free = [0, *ends[:-1]]
+    for first, batch, parts in _batches(source, [one.name for one in schema.columns], said):
+        x, coded = encode(batch, len(parts), dtype, source.name, first)
         for part in np.unique(parts):
             chosen = parts == part
             to = slice(free[part], free[part] + np.count_nonzero(chosen))
-            numbers[to], codes[to] = block[chosen], coded[chosen]
+            numbers[to], codes[to] = x[chosen], coded[chosen]
             free[part] = to.stop
-    if done != rows:
-        raise TableError(f"{source.name}: expected the {rows} rows of before, got {done}")
-
-    mean, std = _restandardised(numbers, counts[0])
-    places = {column.name: place for place, column in enumerate(schema.numbers)}
-    columns = tuple(
-        column
-        if column.name not in places
-        else dataclasses.replace(
-            column,
-            mean=column.mean + column.std * float(mean[places[column.name]]),
-            std=column.std * float(std[places[column.name]]),
-        )
-        for column in schema.columns
+    places = zip(PARTS, [0, *ends[:-1]], ends, range(len(PARTS)), strict=True)
+    return Table(
+        source.name,
+        schema,
+        {
+            name: Part(schema, (numbers[begin:end], codes[begin:end]), values[said == number])
+            for name, begin, end, number in places
+            if begin < end
+        },
     )
-    goal, answers = _standardised(source.name, schema.target, values, said, dtype)
-    schema = dataclasses.replace(schema, columns=columns, target=goal)
-    parts = {}
-    for number, name in enumerate(PARTS):
-        if counts[number]:
-            place = slice(begins[number], ends[number])
-            x = numbers[place], codes[place]
-            parts[name] = Part(schema, x, answers[said == number])
-    return Table(source.name, schema, parts)
-
-
-def _restandardised(
-    numbers: np.ndarray[Any, Any], training: int
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Standardise a matrix in place by its first rows, those of training, and put 0 for NaN;
-    returns their means and deviations."""
-    moments = Moments(numbers.shape[1])
-    for start in range(0, training, CHUNK):
-        moments.add(numbers[start : min(start + CHUNK, training)])
-    mean, std = moments.mean, moments.std
-    for start in range(0, len(numbers), CHUNK):
-        rows = slice(start, start + CHUNK)
-        numbers[rows] = settled((numbers[rows] - mean) / std)
-    return mean, std
 
 
 def _standardised(
@@ -296,16 +292,16 @@ def _standardised(
     """The target with the mean and deviation of the training rows, and its values with them."""
     if target.classes:
         return target, values
-    moments = Moments(1)
-    moments.add(values[said == 0, None])
-    if moments.low[0] == moments.high[0]:
+    moments = Moments()
+    moments.add(values[said == 0])
+    if moments.is_constant:
         raise TableError(
             f"{table}: expected a target that varies among the training rows in column "
-            f"{shortly(target.name)}, got {moments.mean[0]:g} in each"
+            f"{shortly(target.name)}, got {moments.mean:g} in each"
         )
-    mean, std = float(moments.mean[0]), float(moments.std[0])
-    standardised = settled((values - mean) / std).astype(dtype)[:, None]
-    return dataclasses.replace(target, mean=mean, std=std), standardised
+    target = dataclasses.replace(target, mean=moments.mean, std=moments.std)
+    standardised = np.clip((values - target.mean) / target.std, -FARTHEST, FARTHEST)
+    return target, standardised.astype(dtype)[:, None]
 
 
 def _matrix(shape: tuple[int, int], dtype: str) -> np.ndarray[Any, Any]:
@@ -313,7 +309,8 @@ def _matrix(shape: tuple[int, int], dtype: str) -> np.ndarray[Any, Any]:
     size = shape[0] * shape[1] * np.dtype(dtype).itemsize
     if size <= _memory() // 2:
         return np.empty(shape, dtype)
-    return np.memmap(tempfile.TemporaryFile(), dtype, "w+", shape=shape)  # noqa: SIM115
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def _memory() -> int:

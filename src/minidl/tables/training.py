@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from minidl.tables.model import TableModel
 from minidl.tables.network import TableNetwork
-from minidl.tables.schema import Schema, Target
+from minidl.tables.schema import Schema
 from minidl.tables.scores import Scores
 from minidl.tables.table import Part, Table, read
 from minidl.training import History, fit

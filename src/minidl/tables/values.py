@@ -6,8 +6,9 @@ is NaN here, and a missing text None.
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -39,18 +40,18 @@ class Place:
 
     def error(self, expected: str, got: object, index: int, way: str = "") -> TableError:
         """The error for the value at `index`."""
-        shown = got if isinstance(got, _Words) else shortly(got)
+        shown = got if isinstance(got, Words) else shortly(got)
         return TableError(
             f"{self.table}: expected {expected} in column {shortly(self.column)}, got {shown} "
             f"in row {self.first + index + 1}{way and '; '}{way}"
         )
 
 
-class _Words(str):
+class Words(str):
     """What an error shows as it is."""
 
 
-NOTHING = _Words("none")
+NOTHING = Words("none")
 
 
 def is_series(values: object) -> bool:
@@ -100,10 +101,10 @@ def texts(values: Any, place: Place) -> Texts:
     Raises:
         TableError: for one that is none, such as a date.
     """
-    if is_series(values):
-        if not is_text(values) and values.dtype.is_numeric():
-            return [None if value is None else _text(value) for value in values.to_list()]
+    if is_series(values) and (is_text(values) or str(values.dtype) == "Boolean"):
         return _cast(values, "String").to_list()  # type: ignore[no-any-return]
+    if is_series(values):
+        values = values.to_list()
     if isinstance(values, np.ndarray):
         values = values.tolist()
     found: Texts = []
@@ -113,6 +114,18 @@ def texts(values: Any, place: Place) -> Texts:
             raise place.error("a text, a number or a boolean", value, index)
         found.append(text)
     return found
+
+
+def codes(values: Any, known: Mapping[str, int], place: Place) -> np.ndarray[Any, Any]:
+    """The number of each text of a column of categories, int16; -1 for one that has none, or is
+    missing."""
+    if is_series(values) and is_text(values):
+        return np.array(
+            _cast(values, "String").replace_strict(
+                list(known), list(known.values()), default=-1, return_dtype=_dtype("Int16")
+            )
+        )
+    return np.asarray([known.get(text, -1) for text in texts(values, place)], np.int16)  # type: ignore[arg-type]
 
 
 def parsed(values: Any) -> Any:
@@ -154,10 +167,14 @@ def _floats(values: Any, place: Place) -> Numbers:
     return np.asarray(found.to_numpy(), np.float64)
 
 
-def _cast(values: Any, dtype: str) -> Any:
-    from importlib import import_module
+def _dtype(name: str) -> Any:
+    """polars' dtype of this name. Where there is a series there is polars."""
+    return getattr(importlib.import_module("polars"), name)
 
-    return values.cast(getattr(import_module("polars"), dtype), strict=False)
+
+def _cast(values: Any, dtype: str) -> Any:
+    """A series as another dtype, null where a value has none."""
+    return values.cast(_dtype(dtype), strict=False)
 
 
 def _each(values: Iterable[Any], convert: Callable[[Any], float], place: Place) -> Numbers:
