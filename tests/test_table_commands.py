@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import itertools
 import json
 import re
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import PNG, Run, files
+from malformed_tables import malformed
 
 import minidl
 
@@ -363,7 +365,7 @@ def test_wrong_usage_of_a_trained_network(run: Run, arguments: list[str], messag
         (b"a,b,y\n", "expected rows, got none"),
         (b"a,b,y\n1,2,3\n", "expected rows to train on"),
         (b"a,a,y\n1,2,0\n2,3,1\n", "expected each column once, got 'a' twice"),
-        (b"a,b,y\n1,2,0\n2,3,1,4\n", "got a longer one"),
+        (b"a,b,y\n1,2,0\n2,3,1,4\n", "expected at most 3 fields"),
         (b"a,b,y\n1,inf,0\n2,3,1\n3,4,0\n4,5,1\n", "got inf"),
         (b"a,b,y\n" + 30 * b"1,2,0\n2,3,1\n" + b"3,x,1\n", "'x'"),
         (b"a,b,y\n1,,0\n2,3,1\n3,4,0\n4,5,1\n", "expected a value in each row of each column"),
@@ -404,6 +406,45 @@ def test_an_odd_table_is_taken(run: Run, content: bytes) -> None:
     done = run("train", "odd.csv", "--target", "y", "--epochs", "1", "--out", "x")
     assert (done.code, done.err) == (0, "")
     assert files("x") == OF_CLASSES
+
+
+def test_malformed_tables_end_right_or_in_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A sample of the tables that the room's own tests take, without pictures."""
+    training = importlib.import_module("minidl.app.table.training")
+    monkeypatch.setattr(training, "pictures", lambda *_: {})
+    codes = set()
+    for number, (what, name, content) in enumerate(itertools.islice(malformed(), 0, None, 7)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        Path(name).write_bytes(content)
+        done = run("train", name, "--target", "y", "--epochs", "1", "--out", "x")
+        codes.add(done.code)
+        lines = done.err.splitlines()
+        assert all(line.startswith(f"minidl: {name}: expected ") for line in lines), (what, lines)
+        if done.code == 0:
+            assert "report.html" in files("x"), what
+        else:
+            assert (done.code, done.out, len(lines), files(".")) == (2, "", 1, [name]), what
+    assert codes == {0, 2}
+
+
+def test_rows_of_one_class_have_no_curve(run: Run) -> None:
+    columns = flowers()
+    kinds = ["train"] * 90 + ["validation"] * 60
+    columns["species"][90:] = ["setosa"] * 60
+    polars.DataFrame(columns | {"part": kinds}).write_csv("parts.csv")
+    done = run("train", "parts.csv", *FLOWERS, "--split-column", "part", "--json", "--out", "x")
+    assert (done.code, done.err) == (0, "")
+    assert files("x") == OF_CLASSES
+    result = json.loads(done.out)
+    assert result["metrics"]["roc_auc"] == {}
+    assert "test" not in result["rows"]
+    assert "Of 60 validation rows that the network has not learnt from" in Path(
+        "x/report.html"
+    ).read_text(encoding="utf-8")
 
 
 def test_divergence_fails_and_writes_nothing(run: Run) -> None:

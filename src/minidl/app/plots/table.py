@@ -95,7 +95,10 @@ def plot_roc(probabilities: HostArray, true: HostArray, classes: Sequence[str], 
         ylim=(-0.01, 1.01),
         aspect="equal",
     )
-    axes.legend(loc="lower right", fontsize="small")
+    if len(axes.lines) > 1:
+        axes.legend(loc="lower right", fontsize="small")
+    else:
+        axes.text(0.5, 0.3, "all of these rows are of one class", ha="center")
     finish(figure, [axes], path)
 
 

@@ -77,8 +77,8 @@ def train_table(
     if len(how["activations"]) == 1:
         (how["activations"],) = how["activations"]
     path = out or default_folder(f"{data.stem[:LONGEST]}-{where.name}")
-    with warnings_as_lines(), running(), new_folder(path, numbered=out is None) as folder:
-        with reading(data), signals.interruptible():
+    with running(), new_folder(path, numbered=out is None) as folder:
+        with warnings_as_lines(), reading(data), signals.interruptible():
             table = tables.read(data, target, dtype=dtype, **what)
         if not as_json:
             show(columns_table(table))

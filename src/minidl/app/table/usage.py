@@ -39,21 +39,23 @@ def reading(file: Path) -> Iterator[None]:
 
 @contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    """A block whose warnings of tables are lines on standard error, each once."""
+    """A block whose warnings of tables are lines on standard error at its end, each once. One that
+    fails has its own line."""
     others = warnings.showwarning
-    shown = set()
+    lines: dict[str, None] = {}
 
-    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if not issubclass(category, TableWarning):
+    def note(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, TableWarning):
+            lines[str(message)] = None
+        else:
             others(message, category, *where, **more)
-        elif str(message) not in shown:
-            shown.add(str(message))
-            complain(str(message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", TableWarning)
-        warnings.showwarning = show
+        warnings.showwarning = note
         yield
+    for line in lines:
+        complain(line)
 
 
 def open_model(run: Path, backend: str | None) -> TableModel:
