@@ -316,6 +316,12 @@ def test_blocks_of_a_file_are_whole_rows(
     assert column.missing == 0
 
 
+def test_names_that_look_like_nothing(tmp_path: Path) -> None:
+    data: dict[str, list[Any]] = {"NA": list(range(20)), "null": [1, 2] * 10, "y": [1, 2] * 10}
+    schema = tables.read(written(tmp_path, "t.csv", data), "y").schema
+    assert [column.name for column in schema.columns] == ["NA", "null"]
+
+
 def test_separators(tmp_path: Path) -> None:
     for separator in (",", ";", "\t", "|"):
         path = tmp_path / "t.csv"
