@@ -13,7 +13,7 @@ import pytest
 
 from bench.parallel import tables
 from bench.parallel.job import Job
-from bench.parallel.launchers import Launcher, missing
+from bench.parallel.launchers import Launcher, command, environment, missing
 from bench.parallel.model import Machine, Wires, fitted, stated, step
 from bench.parallel.results import BASE, DDP, WITHOUT, Report, Row, Sum, ratio
 from bench.parallel.text import text
