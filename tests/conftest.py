@@ -6,10 +6,13 @@ the environment variable MINIDL_REQUIRE names it.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Result, Run
 
 from minidl import Backend, get_backend, use_backend
 from minidl.backend import UnusableBackendError
@@ -50,6 +53,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"{name}: {error.reason}")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def recorded_at_once() -> Iterator[None]:
+    """The trainings of tests are short, and yet recorded as long ones are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minidl.training.step.WARM", 0)
+        yield
+
+
 @pytest.fixture(params=["float32", "float64"])
 def backend(request: pytest.FixtureRequest, backend_name: str) -> Iterator[Backend]:
     """A backend, the default one during the test."""
@@ -80,3 +91,23 @@ def device(backend: Backend) -> Any:
 def dtype(backend: Backend) -> Any:
     """The dtype of the backend."""
     return backend.dtype
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """The command, run in this process and in an empty folder."""
+    from minidl.app import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minidl.signals.heed", lambda: None)  # this process has its own
+
+    def run(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["minidl", *arguments])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        code = exited.value.code or 0
+        assert isinstance(code, int)
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run

@@ -344,7 +344,7 @@ def disagree(group: Group, tolerance: float) -> Iterator[str]:  # noqa: ARG001
     attempt("learning rates", model=other, optimizer=SGD(other.parameters(), 0.2 if odd else 0.1))
     other = network()
     with minidl.use_backend(get_backend().name, "float64" if odd else "float32"):
-        attempt("dtype is float32", model=network(), data=data_of(100))
+        attempt("dtype is 'float32'", model=network(), data=data_of(100))
     yield "disagree"
 
 
@@ -367,7 +367,7 @@ def saved(group: Group, tolerance: float, folder: str, epochs: str, resume: str)
 
     def run(parallel: Group | None, **options: Any) -> tuple[np.ndarray[Any, Any], History]:
         model = network(BatchNorm1d(25), Tanh(), Dropout(0.1, rng=2))
-        optimizer = AdamW(model.parameters(), 1e-3)
+        optimizer = SGD(model.parameters(), 0.05, momentum=0.9)
         history = fit(model, MSE("mean"), optimizer, data_of(200), batch_size=30, rng=3,
                       epochs=int(epochs), parallel=parallel, validation=data_of(50),
                       callbacks=EarlyStopping(patience=90), **options)  # fmt: skip

@@ -13,20 +13,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import PNG, Run, files
 
 import minidl
 
 for extra in ("typer", "rich", "matplotlib", "safetensors"):
     pytest.importorskip(extra, reason=f"{extra} of the extra [cli] is not installed")
 
-from minidl.app import backends, experiment, main, reproduce, train  # noqa: E402  (needs the extra)
+from minidl.app import backends, disk, experiment, main, reproduce  # noqa: E402  (needs the extra)
 from minidl.training import History  # noqa: E402
 from minidl.training.checkpoints import Checkpoints  # noqa: E402
 
@@ -38,39 +38,6 @@ FILES = [
     "model.safetensors",
     "report.html",
 ]
-PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """The command, run in this process and in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("minidl.signals.heed", lambda: None)  # this process has its own
-
-    def run(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["minidl", *arguments])
-        with pytest.raises(SystemExit) as exited:
-            main()
-        code = exited.value.code or 0
-        assert isinstance(code, int)
-        captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    return run
-
-
-def files(folder: str | Path) -> list[str]:
-    return sorted(path.name for path in Path(folder).iterdir())
 
 
 def test_the_version(run: Run) -> None:
@@ -83,10 +50,11 @@ def test_the_help_of_train_fits_a_screen(run: Run, monkeypatch: pytest.MonkeyPat
     done = run("train", "--help")
     assert done.code == 0
     lines = done.out.splitlines()
-    assert len(lines) <= 40
+    assert len(lines) <= 64
     assert max(map(len, lines)) <= 100
     titles = [line.split()[1] for line in lines if line.startswith("╭")]
-    assert titles == ["Options", "Network", "Training", "Machine", "Output"]
+    ours = ["A", "Network", "Training", "The", "Machine", "Output"]
+    assert titles == ["Arguments", "Options", *ours]
 
 
 def test_train_writes_a_run_folder(run: Run, backend_name: str) -> None:
@@ -384,7 +352,7 @@ def test_a_folder_made_by_another_in_the_meantime(
     def plot(*_: object) -> None:
         Path("x").mkdir()
 
-    monkeypatch.setattr(train, "plot_history", plot)
+    monkeypatch.setattr(disk, "plot_history", plot)
     done = run("train", "--epochs", "1", "--out", "x")
     assert done.code == 1
     assert "test error" in done.out
@@ -402,7 +370,7 @@ def test_results_that_cannot_be_written_are_printed(
         path.touch()
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(train, writer, write)
+    monkeypatch.setattr(disk, writer, write)
     done = run("train", "--json", "--epochs", "1", "--out", "x")
     line = "minidl: the results could not be written: No space left on device\n"
     assert (done.code, done.err) == (1, line)
@@ -428,7 +396,7 @@ def test_a_picture_is_not_worth_the_run(
         path.touch()
         raise error
 
-    monkeypatch.setattr(train, "plot_decision", plot)
+    monkeypatch.setattr(disk, "plot_decision", plot)
     done = run("train", "--json", "--epochs", "1", "--out", "x")
     assert done.code == code
     assert done.err == f"minidl: decision.png could not be drawn: {reason}\n"
@@ -447,7 +415,7 @@ def test_too_little_memory(run: Run, monkeypatch: pytest.MonkeyPatch, name: str)
     def train_session(*_: object, **__: object) -> None:
         raise errors[name]
 
-    monkeypatch.setattr(train, "run", train_session)
+    monkeypatch.setattr(disk, "run", train_session)
     done = run("train", "--out", "x")
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("minidl: out of memory, with smaller sizes it needs less: ")
@@ -459,7 +427,7 @@ def test_a_fault_of_its_own_shows_where(run: Run, monkeypatch: pytest.MonkeyPatc
     def train_session(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(train, "run", train_session)
+    monkeypatch.setattr(disk, "run", train_session)
     with pytest.raises(RuntimeError, match="a bug"):
         run("train", "--out", "x")
     assert files(".") == []
@@ -478,7 +446,7 @@ def test_text_from_elsewhere_is_printed_as_text(run: Run, monkeypatch: pytest.Mo
     def get_backend(*_: object) -> None:
         raise minidl.BackendError(hostile)
 
-    monkeypatch.setattr(train, "get_backend", get_backend)
+    monkeypatch.setattr(disk, "get_backend", get_backend)
     shown = run("train").err
     assert shown == "minidl: " r"[torch] :gem: \x1b[31m\x07\x9b\u202e\u2066\udc80 é" "\n"
     shown = run("train", "--\x1b[31m[red]").err

@@ -293,6 +293,26 @@ def test_on_numpy_large_steps_are_not_recorded(monkeypatch: pytest.MonkeyPatch) 
     assert np.ndarray not in calls[4:]
 
 
+def test_on_numpy_a_step_is_recorded_when_its_size_has_come_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("minidl.training.step.WARM", 4)
+    calls = []
+
+    class Counting(minidl.Identity):
+        def forward(self, x: Array) -> Array:
+            calls.append((type(x) is np.ndarray, x.shape[0]))
+            return super().forward(x)
+
+    model = Sequential(Linear(2, 2, backend="numpy"), Counting(), Linear(2, 1, bias=False))
+    x = np.ones((8, 2), "float32")
+    optimizer = SGD(model.parameters(), 0.01)
+    fit(model, MSE(), optimizer, (x, x[:, :1]), epochs=6, batch_size=3)
+    eager = [size for is_eager, size in calls if is_eager]
+    assert (eager.count(3), eager.count(2)) == (4, 4)
+    assert {size for is_eager, size in calls if not is_eager} == {3, 2}
+
+
 def test_on_numpy_errors_of_the_step_are_its_own() -> None:
     model = minidl.Sequential(Failing(), Linear(2, 2, backend="numpy"))
     optimizer = SGD(model.parameters(), 0.01)

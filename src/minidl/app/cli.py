@@ -11,14 +11,16 @@ from typing import Annotated
 import typer
 
 from minidl.app.backends import backends
+from minidl.app.evaluate import evaluate
 from minidl.app.inspect import inspect
+from minidl.app.predict import predict
 from minidl.app.reproduce import reproduce
 from minidl.app.terminal import show
 from minidl.app.train import train
 from minidl.version import __version__
 
 app = typer.Typer(
-    help="Train the report's disk network on any array library.",
+    help="Train networks on tables, or on the report's disk, with any array library.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -42,5 +44,5 @@ def minidl(
     """The options of the command itself."""
 
 
-for command in (train, reproduce, backends, inspect):
+for command in (train, predict, evaluate, inspect, reproduce, backends):
     app.command()(command)

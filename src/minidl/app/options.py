@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from minidl.nn.numbers import shortly
+
 MACHINE, OUTPUT = "Machine", "Output"
 """The groups of these options in a command's help."""
 
@@ -50,3 +52,20 @@ JsonOption = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """The widths of the hidden layers in an option, such as `25,25,25`.
+
+    Raises:
+        ValueError: for what is no number.
+    """
+    try:
+        return tuple(int(width) for width in text.split(","))
+    except ValueError:
+        raise ValueError(f"hidden: expected widths such as 25,25,25, got {shortly(text)}") from None
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The names in an option, such as `relu,tanh`."""
+    return tuple(name.strip() for name in text.split(","))

@@ -21,7 +21,7 @@ from minidl.app.experiment import (
 )
 from minidl.app.folder import default_folder, new_folder
 from minidl.app.options import BackendOption, DtypeOption, JsonOption, OutOption, ThreadsOption
-from minidl.app.plots import plot_losses
+from minidl.app.plots.disk import plot_losses
 from minidl.app.progress import progress
 from minidl.app.runs import end, keep, place, printing, running, usage, write_json, write_text
 from minidl.app.terminal import plain, show, table

@@ -1,46 +1,99 @@
-"""The command `minidl train`: one training of a network, and its run folder."""
+"""The command `minidl train`: one training of a network, on the disk or on a table."""
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from minidl.app.experiment import MOST, SAMPLES, Experiment, Session, networks, run
-from minidl.app.folder import default_folder, new_folder
-from minidl.app.options import BackendOption, DtypeOption, JsonOption, OutOption, ThreadsOption
-from minidl.app.page import Snapshots, write_report
-from minidl.app.plots import plot_decision, plot_history
-from minidl.app.progress import progress
-from minidl.app.runs import checkpoints, end, keep, place, printing, running, usage, write_json
-from minidl.app.terminal import plain, show, table
-from minidl.backend import get_backend
-from minidl.exchange import save
-from minidl.nn.numbers import shortly
-from minidl.training import History
-from minidl.version import __version__
+from minidl.app.disk import train_disk
+from minidl.app.experiment import MOST
+from minidl.app.options import (
+    BackendOption,
+    DtypeOption,
+    JsonOption,
+    OutOption,
+    ThreadsOption,
+    listed,
+    widths,
+)
+from minidl.app.runs import usage
+from minidl.app.table.training import train_table
 
-NETWORK, TRAINING = "Network", "Training"
+TABLE, NETWORK, TRAINING, DISK = "A table", "Network", "Training", "The disk, without DATA"
 """The groups of the options in the help, beside those of every command."""
 
 
 def train(
-    recipe: Annotated[
-        Literal["specified", "report", "best"],
-        typer.Option(
-            help="What to train and how; options change it.",
-            rich_help_panel=NETWORK,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A table: CSV, TSV, Parquet, NDJSON or NPZ. Without one, the report's disk.",
+            metavar="DATA",
+            show_default=False,
         ),
-    ] = "specified",
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="The column to predict.",
+            metavar="COLUMN",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+    task: Annotated[
+        Literal["classification", "regression"] | None,
+        typer.Option(
+            help="By default found from the target.",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A column to leave out; may be repeated.",
+            metavar="COLUMN",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type",
+            help="What a column is: number or category; may be repeated.",
+            metavar="COLUMN=KIND",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            help="Which of two classes is the positive one.",
+            metavar="CLASS",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+    missing: Annotated[
+        Literal["refuse", "impute"] | None,
+        typer.Option(
+            help="What to do about missing values: refuse.",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+    split_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Says of each row: train, validation or test.",
+            metavar="COLUMN",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
     hidden: Annotated[
         str | None,
         typer.Option(
-            help="The widths of the hidden layers: 25,25,25.",
+            help="The widths of the hidden layers: 64,64; of the disk 25,25,25.",
             metavar="N,…",
             rich_help_panel=NETWORK,
         ),
@@ -48,15 +101,15 @@ def train(
     activations: Annotated[
         str | None,
         typer.Option(
-            help="relu or tanh after each hidden layer; one for all.",
+            help="relu, tanh, … after each hidden layer; one for all.",
             metavar="NAME,…",
             rich_help_panel=NETWORK,
         ),
     ] = None,
-    standard_deviation: Annotated[
+    dropout: Annotated[
         float | None,
         typer.Option(
-            help="Of the initial parameters: 0.1; best has Xavier's.",
+            help="The share of units that a step leaves out, of a table: 0.",
             metavar="X",
             rich_help_panel=NETWORK,
         ),
@@ -66,7 +119,7 @@ def train(
         typer.Option(
             min=1,
             max=MOST,
-            help="How often to go through the data: 500, report 250.",
+            help="How often to go through the data: 100; the disk 500.",
             metavar="N",
             rich_help_panel=TRAINING,
         ),
@@ -76,31 +129,71 @@ def train(
         typer.Option(
             min=1,
             max=MOST,
-            help="The samples in a mini-batch: 100, best 50.",
+            help="The rows in a mini-batch: 16 to 1024; the disk 100.",
             metavar="N",
             rich_help_panel=TRAINING,
         ),
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="SGD 0.001, best (AdamW) 0.01.", metavar="X", rich_help_panel=TRAINING),
+        typer.Option(help="0.001; of the recipe best 0.01.", metavar="X", rich_help_panel=TRAINING),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a table: adamw, sgd, …",
+            metavar="NAME",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST,
+            help="Of a table: epochs without a better one: 10.",
+            metavar="N",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    class_weight: Annotated[
+        Literal["balanced"] | None,
+        typer.Option(
+            help="Of a table: each class counts as much.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     seed: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Fixes points, parameters and batches.",
+            help="Fixes rows or points, parameters and batches.",
             metavar="N",
             rich_help_panel=TRAINING,
         ),
     ] = 0,
+    recipe: Annotated[
+        Literal["specified", "report", "best"] | None,
+        typer.Option(
+            help="What to train and how; options change it. [default: specified]",
+            rich_help_panel=DISK,
+        ),
+    ] = None,
+    standard_deviation: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the initial parameters: 0.1; best has Xavier's.",
+            metavar="X",
+            rich_help_panel=DISK,
+        ),
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="Where to write the state of the training after each epoch.",
+            help="Where to write the state after each epoch.",
             metavar="FOLDER",
             show_default=False,
-            rich_help_panel=TRAINING,
+            rich_help_panel=DISK,
         ),
     ] = None,
     resume: Annotated[
@@ -108,7 +201,7 @@ def train(
         typer.Option(
             "--resume",
             help="Go on from the newest checkpoint there.",
-            rich_help_panel=TRAINING,
+            rich_help_panel=DISK,
         ),
     ] = False,
     backend: BackendOption = None,
@@ -117,125 +210,54 @@ def train(
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a network to tell the points of a disk, and write a run folder."""
-    with usage():
-        if resume and checkpoint is None:
-            raise ValueError("resume: expected --checkpoint FOLDER to go on from, got none")
-        experiment = _changed(
-            networks(get_backend(backend, dtype), seed)[recipe],
-            hidden,
-            activations,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            standard_deviation=standard_deviation,
-        )
-    path = out or default_folder(experiment.backend.name)
-    snapshots = Snapshots(experiment.epochs)
-    steps = math.ceil(SAMPLES / experiment.batch_size)
-    with running(), new_folder(path, numbered=out is None) as folder:
-        with progress(experiment.epochs) as advance:
-
-            def after_epoch(so_far: Session) -> None:
-                advance(so_far.history.epochs, _described(so_far.history, steps))
-                folder.touch()
-
-            with checkpoints(checkpoint):
-                session = run(
-                    experiment, [snapshots, after_epoch], threads, checkpoint, resume=resume
-                )
-        if session.interrupted:
-            snapshots.take(session)
-        history = session.history
-        result = _result(experiment, session)
-        problem = keep(
-            folder,
-            {
-                "config.json": lambda path: write_json(path, {"minidl": __version__} | result),
-                "history.csv": lambda path: write_history(path, history),
-                "model.safetensors": lambda path: save(session.model, path),
-            },
-            {
-                "report.html": lambda path: write_report(
-                    path, session, snapshots.taken.values(), experiment.settings()
-                ),
-                "loss.png": lambda path: plot_history(history, path),
-                "decision.png": lambda path: plot_decision(session, path),
-            },
-        )
-    with printing(folder):
-        if as_json:
-            show(json.dumps(result | {"loss": history["loss"], "folder": place(folder)}))
-        else:
-            show(_table(session))
-            done = (
-                f"{history.epochs} epochs in {history['seconds'][-1]:.2f} s on "
-                f"{experiment.backend.name} ({experiment.backend.device_name}), {dtype}"
-            )
-            show(plain(f"{done}; results in {folder.path}" if folder.kept else done))
-    early = f"interrupted after epoch {history.epochs} of {experiment.epochs}"
-    end(early if session.interrupted else "", problem)
-
-
-def _changed(
-    experiment: Experiment, hidden: str | None, activations: str | None, **numbers: float | None
-) -> Experiment:
-    """A recipe with what the options change; None changes nothing."""
-    changes: dict[str, Any] = {name: n for name, n in numbers.items() if n is not None}
-    if hidden is not None:
-        changes["hidden"] = _widths(hidden)
-    if activations is not None:
-        names = tuple(name.strip() for name in activations.split(","))
-        widths = changes.get("hidden", experiment.hidden)
-        changes["activations"] = names * len(widths) if len(names) == 1 else names
-    return replace(experiment, **changes)
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(width) for width in text.split(","))
-    except ValueError:
-        raise ValueError(f"hidden: expected widths such as 25,25,25, got {shortly(text)}") from None
-
-
-def _described(history: History, steps_per_epoch: int) -> str:
-    rate = steps_per_epoch * history.epochs / history["seconds"][-1]
-    return (
-        f"loss {history['loss'][-1]:.2f}, train {history['train_error'][-1]:.1%}, "
-        f"test {history['error'][-1]:.1%}, {rate:.0f} steps/s"
-    )
-
-
-def _table(session: Session) -> str:
-    loss, train_error, test_error = _columns(session.history)
-    rows = [
-        ["loss", f"{loss[0]:.2f}", f"{loss[-1]:.2f}"],
-        ["train error", f"{train_error[0]:.2%}", f"{train_error[-1]:.2%}"],
-        ["test error", f"{test_error[0]:.2%}", f"{test_error[-1]:.2%}"],
-        ["error on fresh points", "", f"{session.fresh_error:.2%}"],
-    ]
-    return table(["", "first epoch", "last epoch"], rows, title="The disk")
-
-
-def _columns(history: History) -> tuple[list[float], list[float], list[float]]:
-    """Loss, training error and test error by epoch."""
-    return history["loss"], history["train_error"], history["error"]
-
-
-def _result(experiment: Experiment, session: Session) -> dict[str, Any]:
-    return experiment.settings() | {
-        "train_error": session.train_error,
-        "test_error": session.test_error,
-        "fresh_error": session.fresh_error,
-        "seconds": session.history["seconds"][-1],
-        "initial_parameters_sha256": session.initial_parameters_sha256,
-        "interrupted": session.interrupted,
+    """Train a network on a table or the report's disk, and write a run folder."""
+    of_table: dict[str, Any] = {
+        "target": target,
+        "task": task,
+        "exclude": exclude,
+        "type": types,
+        "positive": positive,
+        "missing": missing,
+        "split_column": split_column,
+        "dropout": dropout,
+        "optimizer": optimizer,
+        "patience": patience,
+        "class_weight": class_weight,
     }
+    of_disk: dict[str, Any] = {
+        "recipe": recipe,
+        "standard_deviation": standard_deviation,
+        "checkpoint": checkpoint,
+        "resume": resume,
+    }
+    with usage():
+        if data is None:
+            _refuse(of_table, "a table, DATA, to go with it, got none")
+        else:
+            _refuse(of_disk, f"no table, since it is of the disk alone, got {data}")
+        settings: dict[str, Any] = {
+            "hidden": None if hidden is None else widths(hidden),
+            "activations": None if activations is None else listed(activations),
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "seed": seed,
+        }
+    common: dict[str, Any] = {
+        "backend": backend,
+        "dtype": dtype,
+        "threads": threads,
+        "out": out,
+        "as_json": as_json,
+    }
+    if data is None:
+        train_disk(**settings, **of_disk, **common)
+    else:
+        train_table(data, **settings, **of_table, **common)
 
 
-def write_history(path: Path, history: History) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["epoch", "loss", "train_error", "test_error"])
-        rows = zip(*_columns(history), strict=True)
-        writer.writerows((epoch, *row) for epoch, row in enumerate(rows, start=1))
+def _refuse(options: Mapping[str, Any], expected: str) -> None:
+    """Raise ValueError for the first option that was given."""
+    for name, value in options.items():
+        if value is not None and value is not False and value != []:
+            raise ValueError(f"{name.replace('_', '-')}: expected {expected}")

@@ -142,6 +142,12 @@ class Backend(ABC):
         """What makes the backend; not its name, which JAX's default device changes."""
         return self.library, repr(self.device), self.dtype_name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy or a pickle is the backend of this name, where it is opened."""
+        from minidl.backend.selection import get_backend  # which needs this module
+
+        return get_backend, (self.name, self.dtype_name)
+
     def __repr__(self) -> str:
         return f"Backend({self.name!r}, dtype={self.dtype_name!r})"
 

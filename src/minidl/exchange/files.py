@@ -8,6 +8,8 @@ A file holds no code. Its metadata has these texts:
     architecture: a module as {"type": name of its class, **config()}, where the modules in its
         config look likewise
     frozen: the paths of the parameters that are not trained, as a list; absent if there are none
+
+and any others that `save` was given.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from minidl.backend import Backend, dtype_name, get_backend, use_backend
 from minidl.exchange.architecture import Kinds, described, made
@@ -46,8 +48,13 @@ from minidl.nn.module import Module
 from minidl.nn.numbers import shortly
 from minidl.version import __version__
 
+OWN = {"format", "version", "minidl", "architecture", "frozen"}
+"""What the metadata of a file has of its own."""
 
-def save(model: Module, path: str | os.PathLike[str]) -> None:
+
+def save(
+    model: Module, path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write a model's architecture, parameters and buffers to a file, whole or not at all.
 
     The file has the safetensors format, by convention the ending `.safetensors`, and needs the
@@ -55,10 +62,17 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     Gradients and the switch between training and evaluation are not in it. A file that is replaced
     keeps its mode, and a link stays one.
 
+    Args:
+        model: The model.
+        path: The file.
+        metadata: Texts of your own for the file's metadata, which `load` passes over and any
+            reader of safetensors shows.
+
     Raises:
-        ValueError: if `load` could not make the model again from the file: a module whose `config`
-            is not what makes it, a module or parameter that is there twice, an array of a dtype
-            that NumPy lacks, more than 5,000 modules or 50,000 arrays. Nothing is written.
+        ValueError: for metadata of a name that is taken; if `load` could not make the model again
+            from the file: a module whose `config` is not what makes it, a module or parameter
+            that is there twice, an array of a dtype that NumPy lacks, more than 5,000 modules or
+            50,000 arrays. Nothing is written.
         OSError: if the file cannot be written.
     """
     safetensors = imported("safetensors.numpy", "safetensors")
@@ -69,20 +83,26 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
                 f"save: expected arrays of the dtypes {', '.join(DTYPES.values())}, "
                 f"got {where} of {dtype_name(array.value)}"
             )
+    if taken := sorted(OWN & set(metadata or {})):
+        raise ValueError(
+            f"save: expected metadata of names other than {', '.join(sorted(OWN))}, "
+            f"got {', '.join(taken)}"
+        )
     kinds = dict(own_modules())
     text = json.dumps(described(model, "the model", kinds))
     state = model.state_dict()
     _require_same_again(model, text, state, kinds)
-    metadata = {
+    texts = {
         "format": FORMAT,
         "version": VERSION,
         "minidl": __version__,
         "architecture": text,
+        **(metadata or {}),
     }
     frozen = [path for path, one in model.named_parameters() if not one.trainable]
     if frozen:
-        metadata["frozen"] = json.dumps(frozen)
-    data = safetensors.save(state, metadata)
+        texts["frozen"] = json.dumps(frozen)
+    data = safetensors.save(state, texts)
     size = int.from_bytes(data[:8], "little")
     if size > MOST_BYTES:
         raise ValueError(f"save: expected a header of at most {MOST_BYTES} bytes, got {size}")

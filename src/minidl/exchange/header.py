@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,12 +64,14 @@ class Contents:
         minidl: The version of minidl that wrote it.
         architecture: The text of the architecture, unread.
         frozen: The text of the list of frozen parameters, unread.
+        metadata: All texts of the metadata, these among them.
     """
 
     path: str
     minidl: str
     architecture: str
     frozen: str
+    metadata: Mapping[str, str]
 
     def state(self) -> dict[str, np.ndarray[Any, Any]]:
         """The arrays."""
@@ -100,7 +102,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
         architecture, written = metadata.get("architecture", ""), metadata.get("minidl", "?")
         check_names(list(dtypes), len(architecture))
         require(written.isprintable(), "a printable version of minidl", ascii(written))
-    return Contents(name, written, architecture, metadata.get("frozen", "[]"))
+    return Contents(name, written, architecture, metadata.get("frozen", "[]"), metadata)
 
 
 def check_names(names: list[str], characters: int) -> None:

@@ -19,6 +19,7 @@ from minidl.metrics.classification import (
     classification_error,
     top_k_error,
 )
+from minidl.metrics.curves import calibration_curve, confusion_matrix, roc_auc, roc_curve
 from minidl.metrics.other_libraries import host
 from minidl.metrics.regression import mean_absolute_error, mean_squared_error, r2_score
 
@@ -29,10 +30,14 @@ __all__ = [
     "Metric",
     "accuracy",
     "binary_error",
+    "calibration_curve",
     "classification_error",
+    "confusion_matrix",
     "host",
     "mean_absolute_error",
     "mean_squared_error",
     "r2_score",
+    "roc_auc",
+    "roc_curve",
     "top_k_error",
 ]

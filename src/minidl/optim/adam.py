@@ -78,8 +78,12 @@ class Adam(Optimizer):
         # The corrections are numbers, so they go to the step's size and to eps, not to the vectors.
         root = xp.sqrt(_correction(beta2, state["step"]))
         size = learning_rate * root / _correction(beta1, state["step"])
-        theta -= size * (state["mean"] / (xp.sqrt(square) + self.eps * root))
+        theta -= size * (state["mean"] / (xp.sqrt(square) + self._eps(root)))
         return theta
+
+    def _eps(self, root: Array) -> Array:
+        """What is added to √v, where √(v / (1 - β₂ᵗ)) gets eps and `root` is √(1 - β₂ᵗ)."""
+        return self.eps * root
 
 
 class AdamW(Adam):

@@ -22,6 +22,11 @@ MOST_RECORDED = 2**27
 27 µs a step on NumPy. Where a batch times the parameters, and the inputs of a sample, is more than
 this, that is under a hundredth of the step, which is not recorded."""
 
+WARM = 50
+"""After so many steps of a size that one is recorded on the CPU. To record it takes as long as a
+recording saves in some hundred steps, so a training that is shorter is better off without, and one
+that is longer loses at most as much again."""
+
 
 def gradients_of(model: Module, loss: Loss) -> Callable[..., Array]:
     """A function that adds the gradients of a batch, or a share of them, and returns its loss: the
@@ -87,11 +92,16 @@ def recorded_or_eager(
     """A step that is recorded, or, with a warning, taken as it is if that cannot be. Its last
     inputs are the constants."""
     recorded: Any = record(step, state, constants=constants)
+    steps: dict[int, int] = {}  # by the number of samples
 
     def run(*inputs: Tree) -> Array:
         nonlocal recorded
         problem = None
-        if recorded is not None:
+        samples = samples_of(inputs[0])
+        done = steps.get(samples, 0)
+        if done < WARM:
+            steps[samples] = done + 1
+        elif recorded is not None:
             try:
                 return recorded(*inputs[: len(inputs) - len(constants)])
             except ChangedNumberError:  # it has changed once, so that this is no fresh start

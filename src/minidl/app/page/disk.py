@@ -1,12 +1,10 @@
-"""A run as one HTML file: its settings, curves, and the regions as they were learnt."""
+"""A run on the disk as one HTML file: settings, curves, and the regions as they were learnt."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Iterable, Mapping
-from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,9 @@ import numpy as np
 from minidl.app.experiment import FRESH, Session
 from minidl.app.page.charts import at, chart
 from minidl.app.page.snapshots import SIDE, Snapshot
+from minidl.app.page.template import settings_rows, write_page
 from minidl.backend import to_numpy
 from minidl.data import DISK_CENTER, DISK_RADIUS
-from minidl.version import __version__
 
 DRAWING = 1000
 """The side of the unit square in the drawing of the points."""
@@ -51,8 +49,7 @@ def write_report(
         for one in snapshots
     ]
     data = {"side": SIDE, "points": points.tolist(), "snapshots": shown}
-    page = resources.files("minidl.app.page").joinpath("report.html").read_text(encoding="utf-8")
-    for place, text in {
+    places = {
         "result": _result(session, settings),
         "figures": _figures(session),
         "inside": _dots(points[inside]),
@@ -60,12 +57,10 @@ def write_report(
         "circle": _circle(),
         "loss": chart("The loss by epoch", "", {"loss": history["loss"]}),
         "error": chart("The error by epoch", "%", percent),
-        "settings": _table(settings),
-        "minidl": __version__,
+        "settings": settings_rows(settings),
         "data": json.dumps(data, separators=(",", ":")),
-    }.items():
-        page = page.replace(f"<!--{place}-->", text)
-    path.write_text(page, encoding="utf-8")
+    }
+    write_page(path, "disk.html", places)
 
 
 def _result(session: Session, settings: Mapping[str, Any]) -> str:
@@ -89,19 +84,6 @@ def _figures(session: Session) -> str:
     return "".join(
         f"<tr><th scope=row>{name}</th><td>{first}</td><td>{last}</td></tr>"
         for name, (first, last) in rows.items()
-    )
-
-
-def _table(settings: Mapping[str, Any]) -> str:
-    def words(value: Any) -> str:
-        if isinstance(value, list):
-            return ", ".join(map(str, value))
-        return "–" if value is None else str(value)
-
-    rows = [(name.replace("_", " "), words(value)) for name, value in settings.items()]
-    return "".join(
-        f"<tr><th scope=row>{escape(name)}</th><td>{escape(value)}</td></tr>"
-        for name, value in rows
     )
 
 

@@ -1,31 +1,24 @@
-"""The pictures of a run and of the report's experiment.
-
-matplotlib is imported when there is something to draw: no command needs it before.
-"""
+"""The pictures of a run on the disk and of the report's experiment."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minidl.app.experiment import RECIPES, REPORT_LOSSES, Session
+from minidl.app.plots.figures import finish, new_figure, write
 from minidl.backend import backend_of, to_numpy
 from minidl.data import DISK_CENTER, DISK_RADIUS
 from minidl.training import History
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 INSIDE, OUTSIDE, WRONG = "tab:blue", "tab:orange", "black"
 
 
 def plot_history(history: History, path: Path) -> None:
     """The loss, and the training and test error, by epoch."""
-    figure = _figure(7, 6)
+    figure = new_figure(7, 6)
     losses, errors = figure.subplots(2, sharex=True)
     epochs = np.arange(1, history.epochs + 1)
     losses.plot(epochs, history["loss"], color="tab:blue")
@@ -37,14 +30,14 @@ def plot_history(history: History, path: Path) -> None:
         errors.plot(epochs, 100 * np.array(values), label=label, color=color)
     errors.set(xlabel="epoch", ylabel="misclassified points (%)", ylim=(0, None))
     errors.legend()
-    _finish(figure, [losses, errors], path)
+    finish(figure, [losses, errors], path)
 
 
 def plot_decision(session: Session, path: Path) -> None:
     """The regions of the two classes, the true circle, and the test points with errors marked."""
     from matplotlib.patches import Circle
 
-    figure = _figure(6.4, 7)
+    figure = new_figure(6.4, 7)
     axes = figure.subplots()
     side = (np.arange(400) + 0.5) / 400
     grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
@@ -64,12 +57,12 @@ def plot_decision(session: Session, path: Path) -> None:
     axes.plot(*points[wrong].T, "x", color=WRONG, label=f"misclassified ({int(wrong.sum())})")
     axes.set(xlabel="$x_1$", ylabel="$x_2$", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    figure.savefig(path, dpi=150)
+    write(figure, path)
 
 
 def plot_losses(histories: Mapping[str, Sequence[History]], path: Path) -> None:
     """The loss of every session by epoch, their mean, and the report's first and last value."""
-    figure = _figure(5.5 * len(histories), 4.5)
+    figure = new_figure(5.5 * len(histories), 4.5)
     panels = np.atleast_1d(figure.subplots(1, len(histories)))
     for axes, (name, sessions) in zip(panels, histories.items(), strict=True):
         losses = np.array([history["loss"] for history in sessions])
@@ -89,21 +82,4 @@ def plot_losses(histories: Mapping[str, Sequence[History]], path: Path) -> None:
         axes.set(title=title, xlabel="epoch", ylim=(0, None))
         axes.legend()
     panels[0].set_ylabel("loss summed over the epoch")
-    _finish(figure, list(panels), path)
-
-
-def _figure(width: float, height: float) -> Figure:
-    """A figure that draws itself, without the backend that a notebook or a user has chosen."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _finish(figure: Figure, panels: Sequence[Axes], path: Path) -> None:
-    for axes in panels:
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    finish(figure, list(panels), path)

@@ -1,0 +1,1 @@
+"""The pictures of a run folder, for a paper or a slide."""

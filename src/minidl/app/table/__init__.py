@@ -1,0 +1,1 @@
+"""What the commands do with tables: a training and its run folder, and what they say of it."""
