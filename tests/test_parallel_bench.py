@@ -7,12 +7,13 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from bench.parallel import tables
 from bench.parallel.job import Job
-from bench.parallel.launchers import Launcher, missing
+from bench.parallel.launchers import Launcher, command, environment, missing
 from bench.parallel.model import Machine, Wires, fitted, stated, step
 from bench.parallel.results import BASE, DDP, WITHOUT, Report, Row, Sum, ratio
 from bench.parallel.text import text
@@ -134,6 +135,27 @@ def test_a_job_that_does_not_start_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("bench.parallel.job.command", lambda *_: [sys.executable, "-c", "1 / 0"])
     with pytest.raises(WorkerError, match="do not start: ZeroDivisionError"):
         Job("alone", 1)
+
+
+# --- the example
+
+
+@pytest.mark.parametrize("launcher", ["mpiexec", "torchrun"])
+def test_the_example_learns_the_same_on_two_ranks(launcher: Launcher) -> None:
+    if reason := missing(launcher):
+        pytest.skip(reason)
+    said = []
+    for by, ranks in ((cast("Launcher", "alone"), 1), (launcher, 2)):
+        done = subprocess.run(
+            command(by, ranks, [str(ROOT / "examples/parallel.py")]),
+            env=environment(), capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        count, _, rest = done.stdout.partition(" ")
+        assert count == str(ranks)
+        said.append(rest)
+    assert said[0] == said[1]
+    assert "test error" in said[0]
 
 
 def test_the_command_refuses_a_width_of_zero() -> None:

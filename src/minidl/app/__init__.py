@@ -21,5 +21,8 @@ def main() -> NoReturn:
     prepare()
     from minidl.app.cli import app
     from minidl.app.failures import run
+    from minidl.app.ranks import end_all
 
-    sys.exit(run(app, sys.argv[1:]))
+    code = run(app, sys.argv[1:])
+    end_all(code)
+    sys.exit(code)

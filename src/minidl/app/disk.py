@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from minidl import signals
 from minidl.app.experiment import SAMPLES, Experiment, Session, networks, run
 from minidl.app.folder import default_folder, new_folder
 from minidl.app.page import Snapshots, write_report
 from minidl.app.plots.disk import plot_decision, plot_history
 from minidl.app.progress import progress
+from minidl.app.ranks import ranks, unheard
 from minidl.app.runs import checkpoints, end, keep, place, printing, running, usage, write_json
 from minidl.app.terminal import plain, show, table
 from minidl.backend import get_backend
@@ -37,6 +39,7 @@ def train_disk(
     backend: str | None,
     dtype: str,
     threads: str,
+    parallel: str | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -54,6 +57,12 @@ def train_disk(
             learning_rate=learning_rate,
             standard_deviation=standard_deviation,
         )
+    group = ranks(parallel)
+    if group.rank:  # the first rank prints and writes
+        signals.hold()
+        with unheard(group.rank):
+            run(experiment, (), threads, checkpoint, resume, group)
+        return
     path = out or default_folder(experiment.backend.name)
     snapshots = Snapshots(experiment.epochs)
     steps = math.ceil(SAMPLES / experiment.batch_size)
@@ -66,7 +75,7 @@ def train_disk(
 
             with checkpoints(checkpoint):
                 session = run(
-                    experiment, [snapshots, after_epoch], threads, checkpoint, resume=resume
+                    experiment, [snapshots, after_epoch], threads, checkpoint, resume, group
                 )
         if session.interrupted:
             snapshots.take(session)

@@ -30,6 +30,7 @@ from minidl.nn import (
 )
 from minidl.nn.numbers import check_count, check_number, shortly
 from minidl.optim import SGD, AdamW, Optimizer, Schedule, schedules
+from minidl.parallel import Group
 from minidl.signals import interruptible
 from minidl.training import History, fit, predict
 from minidl.training.threads import suited_threads
@@ -182,6 +183,7 @@ def run(
     threads: str = "auto",
     checkpoint: Path | None = None,
     resume: bool = False,
+    parallel: Group | None = None,
 ) -> Session:
     """Run an experiment.
 
@@ -191,7 +193,7 @@ def run(
     Args:
         experiment: What to train and how.
         callbacks: Called after each epoch with the session so far.
-        threads, checkpoint, resume: As for `fit`.
+        threads, checkpoint, resume, parallel: As for `fit`.
 
     Raises:
         ValueError, FileFormatError: for checkpoints that this training cannot go on from.
@@ -238,6 +240,7 @@ def run(
                 threads=threads,
                 checkpoint=checkpoint,
                 resume=resume,
+                parallel=parallel,
             )
     except KeyboardInterrupt:
         if not session.history.epochs:

@@ -204,6 +204,15 @@ def train(
             rich_help_panel=DISK,
         ),
     ] = False,
+    parallel: Annotated[
+        Literal["auto", "mpi", "torch"] | None,
+        typer.Option(
+            help="The engine by which ranks share the work: auto.",
+            metavar="ENGINE",
+            show_default=False,
+            rich_help_panel=DISK,
+        ),
+    ] = None,
     backend: BackendOption = None,
     dtype: DtypeOption = "float32",
     threads: ThreadsOption = "auto",
@@ -229,6 +238,7 @@ def train(
         "standard_deviation": standard_deviation,
         "checkpoint": checkpoint,
         "resume": resume,
+        "parallel": parallel,
     }
     with usage():
         if data is None:
