@@ -10,7 +10,7 @@ import scipy.sparse
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import column_or_1d, compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from minidl.backend import Array, namespace, to_numpy
 from minidl.nn import (
@@ -161,10 +161,10 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
                 f"shape {y.shape} of {kind}"
             )
         y = column_or_1d(y, warn=True)
-        found = unique_labels(y)
+        found = np.unique(y)
         if first:
             given = self._given_classes
-            self.classes_ = found if given is None else unique_labels(given)
+            self.classes_ = found if given is None else np.unique(given)
             wide = len(self.classes_) >= self._least_softmax
             self.out_activation_ = "softmax" if wide else "logistic"
         self._require_known(found, same=self.warm_start and self._given_classes is None)
