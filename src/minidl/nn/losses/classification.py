@@ -89,7 +89,9 @@ class CrossEntropy(Loss):
             target = where(xp.expand_dims(weights == zero, axis=-1), zero, target)
             counts = weights
 
-        q = (1 - self.label_smoothing) * target + self.label_smoothing / classes
+        q = target
+        if self.label_smoothing:
+            q = (1 - self.label_smoothing) * target + self.label_smoothing / classes
         if class_weights is not None:
             q = where(class_weights == zero, zero, q) * class_weights
         present = weights != zero
@@ -103,14 +105,15 @@ class CrossEntropy(Loss):
         log_p = where(q == zero, zero, shifted - xp.log(total))  # no 0 · -inf
         losses = -xp.sum(q * log_p, axis=-1)
         loss, scale = self._reduced(losses, weights, counts)
-        self.saved = exponentials / total, q, scale
+        p, is_one = exponentials / total, indices and class_weights is None
+        self.saved = p, q, None if is_one else xp.sum(q, axis=-1, keepdims=True), scale
         return loss
 
     def backward(self) -> Array:
-        """p · Σ q - q; without class weights Σ q is 1."""
-        p, q, scale = saved(self)
-        xp = namespace(p)
-        return (p * xp.sum(q, axis=-1, keepdims=True) - q) * xp.expand_dims(scale, axis=-1)
+        """p · Σ q - q, where Σ q is 1 for class indices without class weights."""
+        p, q, q_sum, scale = saved(self)
+        p = p if q_sum is None else p * q_sum
+        return (p - q) * namespace(p).expand_dims(scale, axis=-1)
 
     def _one_hot(self, target: Array, output: Array, weights: Array) -> tuple[Array, Array]:
         """Class indices as probabilities, and the weights: ignored 0, and NaN for no class."""
@@ -120,7 +123,7 @@ class CrossEntropy(Loss):
         is_class = xp.expand_dims(index, axis=-1) == numbers
         zero, nan = constant(0, (), output), constant(math.nan, (), output)
         ignored = (index == self.ignore_index) | (weights == zero)
-        known = xp.any(is_class, axis=-1) | ignored
+        known = (index >= 0) & (index < output.shape[-1]) | ignored
         weights = where(ignored, zero, where(known, weights, nan))
         return xp.astype(is_class, output.dtype), weights
 
