@@ -76,8 +76,8 @@ def _measure(arguments: list[str]) -> None:
     if options.quick:
         todo = plans.quick(entries, options.rounds)
     else:
-        sizes = (options.width, options.batch_size)
-        todo = plans.sweep(entries, device, *sizes, options.threads, options.rounds)
+        points = options.point or plans.product(device, options.width, options.batch_size)
+        todo = plans.sweep(entries, device, points, options.threads, options.rounds)
     if device == "gpu":
         memory = machine.device_memory()
         todo = [replace(plan, baseline=baseline, memory=memory) for plan in todo]
@@ -160,7 +160,14 @@ def _measure_options(arguments: list[str]) -> argparse.Namespace:
         f"{', '.join(libraries)}",
     )
     parser.add_argument("--width", type=_count, action="append", help="of the hidden layers")
-    parser.add_argument("--batch-size", type=_count, action="append")
+    parser.add_argument("--batch-size", type=_count, action="append", help="with every width")
+    parser.add_argument(
+        "--point",
+        type=_point,
+        action="append",
+        metavar="WIDTHxBATCH_SIZE",
+        help="in place of both, in this order; can be repeated",
+    )
     parser.add_argument(
         "--runs",
         type=_count,
@@ -172,8 +179,11 @@ def _measure_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="the folder to make; default: in bench/reports")
     parser.add_argument("--json", type=Path, help="a file for the report as JSON; - for stdout")
     options = parser.parse_args(arguments)
-    if options.quick and (options.gpu or options.width or options.batch_size or options.threads):
+    sizes = options.width or options.batch_size
+    if options.quick and (options.gpu or sizes or options.point or options.threads):
         parser.error("--quick has its own widths, batch sizes, threads and device")
+    if options.point and sizes:
+        parser.error("--point: expected no --width or --batch-size beside it")
     if options.baseline is not None and options.baseline not in BY_NAME:
         names = ", ".join(BY_NAME)
         parser.error(f"--baseline: expected one of {names}, got {options.baseline!r}")
@@ -188,6 +198,11 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
     return int(text)
+
+
+def _point(text: str) -> tuple[int, int]:
+    width, _, batch_size = text.partition("x")
+    return _count(width), _count(batch_size)
 
 
 def _compare(arguments: list[str]) -> None:

@@ -32,12 +32,11 @@ def chosen(device: Device, libraries: Collection[str], baseline: str) -> list[En
 def sweep(
     entries: Sequence[Entry],
     device: Device,
-    widths: Sequence[int],
-    batch_sizes: Sequence[int],
+    points: Sequence[tuple[int, int]],
     threads: int | None,
     rounds: int | None,
 ) -> list[Plan]:
-    """Every width with every batch size."""
+    """The contestants at each point, a width and a batch size."""
     return [
         Plan(
             width,
@@ -47,6 +46,16 @@ def sweep(
             device=device,
             rounds=rounds or ROUNDS,
         )
+        for width, batch_size in points
+    ]
+
+
+def product(
+    device: Device, widths: Sequence[int], batch_sizes: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Every width with every batch size; of either, those of the device if none are given."""
+    return [
+        (width, batch_size)
         for batch_size in batch_sizes or BATCH_SIZES[device]
         for width in widths or WIDTHS[device]
     ]

@@ -59,6 +59,22 @@ class Worker:
         Raises:
             WorkerError: if the worker has failed, has ended, or is stuck.
         """
+        self.send(**question)
+        return self.receive()
+
+    def send(self, **question: Any) -> None:
+        """Send a question, whose answer `receive` waits for."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has ended, as `receive` will find
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+
+    def receive(self) -> dict[str, Any]:
+        """Wait for the answer to the last question.
+
+        Raises:
+            WorkerError: as `ask` does.
+        """
         stuck = threading.Event()
 
         def end() -> None:
@@ -69,10 +85,7 @@ class Worker:
         timer.daemon = True  # an interrupt before its end must not wait for it
         timer.start()
         try:
-            assert self._process.stdin is not None
             assert self._process.stdout is not None
-            self._process.stdin.write(json.dumps(question) + "\n")
-            self._process.stdin.flush()
             line = self._process.stdout.readline()
         except OSError:
             line = ""

@@ -25,7 +25,7 @@ class Row:
         status: `"timed"`; `"unavailable"`, if it cannot run on this machine; or `"failed"`.
         reason: Why it was not timed.
         loss: The loss of the checked epoch, beside `reference` from float64.
-        open_seconds: The import of its library and its construction.
+        open_seconds: Its construction, its library being imported.
         first_seconds: Its first epoch, with what is compiled or recorded there.
         compile_seconds: The first epoch less a median one.
         epochs: How many epochs a round takes.

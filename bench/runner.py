@@ -7,7 +7,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from bench.contestants.registry import NUMPY_BY_HAND, Device, Entry
@@ -109,11 +109,20 @@ def _measure_group(
     rows = []
     with ExitStack() as stack:
         running: list[tuple[Row, Worker]] = []
-        for entry in entries:
+        workers = [
+            stack.enter_context(Worker(plan.threads, entry.device, plan.timeout))
+            for entry in entries
+        ]
+        say("imports the libraries")  # side by side, which takes longer than all else
+        for entry, worker in zip(entries, workers, strict=True):
+            worker.send(do="load", contestant=entry.name, threads=plan.threads)
+        for worker in workers:
+            with suppress(WorkerError):  # told again when it is opened
+                worker.receive()
+        for entry, worker in zip(entries, workers, strict=True):
             say(f"opens {entry.name}")
             row = Row(entry.name, entry.library, entry.kind)
             rows.append(row)
-            worker = stack.enter_context(Worker(plan.threads, entry.device, plan.timeout))
             try:
                 _open(row, worker, plan, work, references)
                 running.append((row, worker))

@@ -2,6 +2,8 @@
 
 It reads a JSON object a line on standard input and answers each with one on standard output:
 
+    {"do": "load", "contestant": NAME, "threads": N}
+                                        imports what the contestant needs
     {"do": "open", "contestant": NAME, "width": W, "batch_size": B, "threads": N}
     {"do": "train", "epochs": N}        trains, and says how many seconds that took
     {"do": "describe"}                  memory, versions and thread pools
@@ -55,7 +57,11 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            if request["do"] == "open":
+            if request["do"] == "load":
+                restrict(request["threads"])
+                BY_NAME[request["contestant"]].load()
+                answer: dict[str, Any] = {}
+            elif request["do"] == "open":
                 contestant, answer = _open(request)
             elif request["do"] == "train":
                 answer = _train(contestant, request["epochs"])

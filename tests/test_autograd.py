@@ -115,7 +115,7 @@ def test_fit(backend: Backend) -> None:
 
 
 def test_parameters_and_buffers_are_cut_off(backend: Backend) -> None:
-    theirs = torch.nn.Linear(2, 3)
+    theirs = torch.nn.Linear(2, 3, device=backend.device)
     layer = Linear(2, 3)
     layer.weights = Parameter(theirs.weight.T.to(backend.dtype))
     layer.extra = Buffer(attached(layer.weights.value))  # type: ignore[attr-defined]

@@ -281,7 +281,7 @@ def test_what_rules() -> None:
 
 def test_plans_hold_what_the_targets_need() -> None:
     entries = plans.chosen("cpu", (), "NumPy by hand")
-    sweep = plans.sweep(entries, "cpu", (), (), None, None)
+    sweep = plans.sweep(entries, "cpu", plans.product("cpu", (), ()), None, None)
     quick = plans.quick(entries, rounds=None)
     names = {
         (plan.width, plan.batch_size, plan.threads): {entry.name for entry in plan.entries}
@@ -291,8 +291,7 @@ def test_plans_hold_what_the_targets_need() -> None:
         here = names[target.width, target.batch_size, target.threads]
         assert {target.contestant, target.other} <= here
     assert len(plans.quick(plans.chosen("cpu", ["keras"], "Keras"), rounds=None)) == 1
-    sweep = plans.sweep([], "gpu", (), (), None, None)
-    assert (8192, 16384) in [(plan.width, plan.batch_size) for plan in sweep]
+    assert (8192, 16384) in plans.product("gpu", (), ())
 
 
 # --- the report
@@ -474,7 +473,7 @@ def test_the_machine_is_described() -> None:
 
 
 def test_the_command_writes_a_report_and_compares_two(tmp_path: Path) -> None:
-    options = ["--width", "5", "--batch-size", "4", "--backend", "numpy", "--rounds", "2"]
+    options = ["--point", "5x4", "--backend", "numpy", "--rounds", "2"]
     done = bench(*options, "--runs", "2", "--out", str(tmp_path / "a"), "--json", "-")
     loaded = json.loads(done.stdout)
     assert loaded["schema"] == 1
@@ -534,6 +533,8 @@ def test_an_interrupted_run_keeps_what_it_has_measured(tmp_path: Path) -> None:
         (["--width", "0"], "expected a number of at least 1, got '0'"),
         (["--quick", "--runs", "0"], "expected a number of at least 1, got '0'"),
         (["--quick", "--width", "5"], "--quick has its own widths"),
+        (["--point", "5x"], "--point: expected a number of at least 1, got ''"),
+        (["--point", "5x4", "--width", "5"], "--point: expected no --width or --batch-size"),
         (["--baseline", "me"], "--baseline: expected one of minidl numpy, "),
         (["--backend", "fortran"], "invalid choice: 'fortran'"),
         (["--threads", "4096"], "--threads: expected at most the "),

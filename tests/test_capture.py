@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -169,6 +169,62 @@ def test_after_a_failed_recording_the_memory_of_torch_is_its_own_again(device: s
         recorded.step(*batch)
         run.step(*batch)
         assert_same(recorded, run)
+
+
+@pytest.mark.parametrize("device", ["torch:cuda"])
+def test_dropped_recordings_of_torch_leave_no_memory(device: str) -> None:
+    torch: Any = pytest.importorskip("torch", reason="torch is not installed")
+    try:
+        backend = minidl.get_backend(device)
+    except minidl.BackendError as error:
+        pytest.skip(str(error))
+
+    def reserved(recordings: int) -> int:
+        for _ in range(recordings):
+            Run(backend, True).step(*disk(500, rng=0, backend=backend))
+            gc.collect()
+        torch.cuda.empty_cache()
+        return int(torch.cuda.memory_reserved())
+
+    few = reserved(2)
+    assert reserved(40) <= few + 8 * 2**20  # a workspace of cuBLAS may take 32 MiB
+
+
+def test_streams_of_dropped_recordings_of_torch_are_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With streams and graphs that do nothing."""
+    torch: Any = pytest.importorskip("torch", reason="torch is not installed")
+    from minidl.capture import torch_graph
+
+    class Stream:
+        def __init__(self, _: object) -> None:
+            made.append(self)
+
+        def wait_stream(self, other: object) -> None:
+            pass
+
+    made: list[object] = []
+    current = Stream("cpu")
+    monkeypatch.setattr(torch_graph, "_free_streams", {})
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: current)
+    monkeypatch.setattr(torch.cuda, "stream", nullcontext)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", lambda _, **__: nullcontext())
+    backend = minidl.get_backend("torch")
+    x = backend.asarray([1.0])
+    state = CaptureState([Linear(1, 1, backend=backend)])
+
+    def record() -> Any:
+        return torch_graph.TorchGraph(lambda x: x, state, (x,), ())
+
+    kept, dropped = record(), record()
+    streams = [kept._stream, dropped._stream]
+    del dropped
+    for _ in range(3):
+        assert record()._stream is streams[1]
+    assert made == [current, *streams]
 
 
 def test_an_error_in_the_step_leaves_the_state(backend: Backend) -> None:

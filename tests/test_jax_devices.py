@@ -29,7 +29,7 @@ def raises(kind, message, call):
 
 def run(code: str, **environment: str) -> None:
     """Run a program where JAX has two devices."""
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", START + code],
         env=os.environ | flags | environment,

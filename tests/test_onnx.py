@@ -40,7 +40,7 @@ def test_every_module(name: str, backend: Backend, tmp_path: Path) -> None:
         np.testing.assert_allclose(output, y, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["LeakyReLU", "ELU", "Softplus", "GELU", "LogSoftmax"])
+@pytest.mark.parametrize("name", ["LeakyReLU", "ELU", "Softplus", "GELU", "SiLU", "LogSoftmax"])
 def test_far_from_zero(name: str, backend: Backend, tmp_path: Path) -> None:
     made = case(name, backend)
     export_onnx(made.model, tmp_path / "m", made.shape)

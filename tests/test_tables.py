@@ -75,7 +75,7 @@ def frames() -> dict[str, Any]:
         "arrays": {name: np.asarray(values) for name, values in data.items()},
     }
     try:
-        import pandas  # type: ignore[import-untyped, unused-ignore]
+        import pandas  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ModuleNotFoundError:
         return found
     return found | {"pandas": pandas.DataFrame(data)}

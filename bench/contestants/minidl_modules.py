@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import minidl
-from bench.contestants.base import Contestant
+from bench.contestants.base import Contestant, UnavailableError
 from bench.contestants.devices import peak_bytes, require_gpu
 from bench.work import STEPS_PER_EPOCH, Work
 
@@ -61,8 +61,14 @@ class Captured(Eager):
         self, work: Work, backend: str, device: str = "cpu", capture: str = "auto"
     ) -> None:
         super().__init__(work, backend, device)
+        from minidl.capture.traces import check_compiler
         from minidl.training import Epoch
 
+        if capture == "compile":
+            try:
+                check_compiler(self.backend)
+            except minidl.CaptureError as error:
+                raise UnavailableError(str(error)) from None
         data = tuple(self.backend.asarray(values) for values in work.data)
         self.order = np.arange(STEPS_PER_EPOCH * work.batch_size)
         self.epoch = Epoch(

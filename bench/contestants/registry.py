@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,12 +33,17 @@ class Entry:
     options: dict[str, Any] = field(default_factory=dict)
     device: Device = "cpu"
 
+    def load(self) -> Any:
+        """Import the library, and the module that makes the contestant, which is returned."""
+        module = importlib.import_module(f"bench.contestants.{self.made_by.partition(':')[0]}")
+        with suppress(ModuleNotFoundError):  # not all have one of that name
+            importlib.import_module(self.library.partition(":")[0])
+        return module
+
     def make(self, work: Work) -> Contestant:
         """Import the library, and make the contestant ready to train."""
-        module, _, name = self.made_by.partition(":")
-        contestant: Contestant = getattr(
-            importlib.import_module(f"bench.contestants.{module}"), name
-        )(work, **self.options)
+        kind = getattr(self.load(), self.made_by.partition(":")[2])
+        contestant: Contestant = kind(work, **self.options)
         return contestant
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from bench.results import Report, ReportError
 
-SIZES = ("--width=25", "--width=1024", "--width=4096", "--batch-size=100", "--batch-size=1000")
-FEW = ("--width=5", "--batch-size=4", "--rounds=1")
+POINTS = ("25x100", "1024x1000", "4096x1000", "25x1000", "1024x100", "4096x100")
+"""In the order of worth: the time may be over before all are measured."""
+
+FEW = ("--point=5x4", "--rounds=1")
 
 
 def main() -> None:
@@ -26,7 +28,7 @@ def main() -> None:
         "--runs=1",
         "--out",
         folder,
-        *(FEW if few else SIZES),
+        *(FEW if few else [f"--point={point}" for point in POINTS]),
     ]
     process = subprocess.Popen(command)
     code = None

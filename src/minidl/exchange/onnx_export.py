@@ -212,6 +212,15 @@ def _elu(at: _Writing, module: Any, x: str) -> str:
     return at.node("Add", at.node("Relu", x), scaled)
 
 
+def _silu(at: _Writing, _: Any, x: str) -> str:
+    """x · sigmoid(x); in parts x / (1 + exp(-x)), as onnxruntime before 1.31 makes of the product
+    in float64 an operation that it lacks."""
+    if at.graph.dtype == "float32":
+        return at.node("Mul", x, at.node("Sigmoid", x))
+    exponential = at.node("Exp", at.node("Neg", x))
+    return at.node("Div", x, at.node("Add", exponential, at.array("one", 1)))
+
+
 def _softplus(at: _Writing, module: Any, x: str) -> str:
     """x where z = beta · x is above the threshold, elsewhere log(1 + exp(z)) / beta; that in
     parts: (max(0, z) + log(1 + exp(-|z|))) / beta."""
@@ -277,7 +286,7 @@ _WRITERS: dict[str, Writer] = {
     "LeakyReLU": _leaky_relu,
     "ELU": _elu,
     "GELU": lambda at, module, x: at.node("Gelu", x, approximate=module.approximate),
-    "SiLU": lambda at, _, x: at.node("Mul", x, at.node("Sigmoid", x)),
+    "SiLU": _silu,
     "Softplus": _softplus,
     "Softmax": lambda at, module, x: at.node("Softmax", x, axis=module.axis),
     "LogSoftmax": lambda at, module, x: at.node("LogSoftmax", x, axis=module.axis),
