@@ -371,7 +371,7 @@ def test_wrong_usage_of_a_trained_network(run: Run, arguments: list[str], messag
         (b"a,b,y\n1,,0\n2,3,1\n3,4,0\n4,5,1\n", "expected a value in each row of each column"),
         (b"a,b,y\n1,2,\n2,3,1\n3,4,0\n4,5,1\n", "expected a target in each row"),
         (b"a,b,y\n1,2,1\n2,3,1\n3,4,1\n4,5,1\n", "'y'"),
-        (b"y\n" + 9 * b"1\n2\n", "expected columns beside the target, got none"),
+        (b"y\n" + 9 * b"1\n2\n", "expected columns that say something"),
         (b"a,b,y\n" + 9 * b"2020-01-01,2,0\n2020-01-02,3,1\n", "got dates"),
         ("a,b,y\né,2,0\né,3,1\nü,4,0\nü,4,1\n".encode("latin-1"), "expected texts in UTF-8"),
         ("a,b,y\n1,2,0\n".encode("utf-16"), "got UTF-16"),
