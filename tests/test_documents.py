@@ -133,7 +133,7 @@ def test_the_index_names_every_page() -> None:
 
 
 def test_ci_runs_the_test_command() -> None:
-    train, tests = snippets("sh")
+    train, tests, *_ = snippets("sh")
     assert train.strip().endswith(".venv/bin/minidl train")
     assert tests in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
