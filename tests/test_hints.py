@@ -50,11 +50,8 @@ def test_readme_and_error_name_the_same_packages(kind: type[Backend]) -> None:
 
 def test_every_extra_of_a_library_is_named() -> None:
     named = {package for kind in LIBRARIES for package in packages(kind.install)}
-    rest = {
-        name
-        for kind in ("cli", "safetensors", "onnx", "tensorboard", "tables")
-        for name in EXTRAS[kind]
-    }
+    others = ("cli", "safetensors", "onnx", "tensorboard", "tables", "sklearn", "parallel-mpi")
+    rest = {name for kind in others for name in EXTRAS[kind]}
     assert named == PACKAGES - rest
 
 
@@ -77,8 +74,8 @@ def test_the_packages_of_files() -> None:
     found = []
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
-        found += re.findall(r'imported\("([a-zA-Z_.]+)", "([a-zA-Z_]+)"\)', text)
-    expected = {"onnx", "polars", "rich", "safetensors", "tensorboardX", "torch"}
+        found += re.findall(r'imported\("([a-zA-Z0-9_.]+)", "([a-zA-Z0-9_]+)"\)', text)
+    expected = {"mpi4py", "onnx", "polars", "rich", "safetensors", "tensorboardX", "torch"}
     assert expected == {package for _, package in found}
     for name, package in found:
         assert name.partition(".")[0] == package

@@ -174,7 +174,14 @@ def group(engine: str = "auto") -> Group:
     name = launch.engine if engine == "auto" else engine
     if name not in _groups:
         module = importlib.import_module(f"minidl.parallel.{name}_ranks")
-        _groups[name] = module.ranks(launch)
+        try:
+            _groups[name] = module.ranks(launch)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"group: expected the extra parallel-{name} for the {launch.size} ranks of "
+                f"{launch.launcher}, got none; {error}",
+                name=error.name,
+            ) from None
     return _groups[name]
 
 

@@ -23,7 +23,7 @@ class MPIRanks(Ranks):
     def __init__(self, launch: Launch) -> None:
         super().__init__(launch)
         self.engine = "mpi"
-        self._mpi = imported("mpi4py.MPI", '"minidl[parallel-mpi]"')
+        self._mpi = imported("mpi4py.MPI", "mpi4py")
         self._world = self._mpi.COMM_WORLD.Dup()
         if self._world.size != launch.size:
             raise RuntimeError(

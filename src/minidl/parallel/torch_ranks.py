@@ -26,7 +26,7 @@ class TorchRanks(Ranks):
     def __init__(self, launch: Launch) -> None:
         super().__init__(launch)
         self.engine = "torch"
-        self._torch = imported("torch", '"minidl[parallel-torch]"')
+        self._torch = imported("torch", "torch")
         self._distributed: Any = importlib.import_module("torch.distributed")
         self._has_gpu = self._torch.cuda.is_available() and self._distributed.is_nccl_available()
         if not self._distributed.is_initialized():
