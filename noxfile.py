@@ -23,6 +23,9 @@ CONSTRAINTS = Path("constraints.txt").resolve()
 CPU = ("numpy", "array_api_strict", "torch", "jax")
 GPU = ("torch:cuda", "cupy", "jax:gpu")
 
+PARALLEL = ("numpy", "torch", "jax")
+"""The backends whose ranks are tested, under mpiexec and torchrun on the loopback address."""
+
 JAX_ON_GPU = {
     "JAX_PLATFORMS": "cuda",  # fails where JAX would fall back to the CPU
     "JAX_DEFAULT_MATMUL_PRECISION": "highest",
@@ -66,6 +69,8 @@ def skip_without_gpu(session: nox.Session, backend: str) -> None:
 def requirements(backend: str) -> list[str]:
     """What the tests of a backend install: beside NumPy no library but its own, so that none can
     help out unseen."""
+    if backend == "parallel":
+        return [".[cli,parallel-torch,jax]", *group("parallel", "tests")]
     libraries = {"torch": "torch", "torch:cuda": "torch", "jax": "jax"}
     extra = libraries.get(backend)
     if backend == "cupy":
@@ -79,11 +84,12 @@ def requirements(backend: str) -> list[str]:
 @nox.session
 @nox.parametrize(
     "backend",
-    [nox.param(name, id=name, tags=["cpu"]) for name in CPU]
+    [nox.param(name, id=name, tags=["cpu"]) for name in (*CPU, "parallel")]
     + [nox.param(name, id=name, tags=["gpu"]) for name in GPU],
 )
 def tests(session: nox.Session, backend: str) -> None:
-    """Test one backend, in an environment that holds only its library."""
+    """Test one backend, in an environment that holds only its library; or ranks of some backends,
+    with MPI beside them."""
     if backend in GPU:
         skip_without_gpu(session, backend)
     else:  # a GPU session takes the build of torch with CUDA
@@ -95,10 +101,14 @@ def tests(session: nox.Session, backend: str) -> None:
         session.env.update(JAX_ON_GPU)
     if backend == "array_api_strict":
         names.append("array_api_strict:device1")
+    paths: list[str] = []
+    if backend == "parallel":
+        names = [*PARALLEL]
+        paths = sorted(map(str, Path("tests").glob("test_parallel*.py")))
     session.env["MINIDL_REQUIRE"] = ",".join(names)
     # Threads of OpenBLAS wait for each other where tests and their processes share few cores.
     session.env["OMP_NUM_THREADS"] = "1"
-    session.run("pytest", *(f"--backend={name}" for name in names), *session.posargs)
+    session.run("pytest", *(f"--backend={name}" for name in names), *paths, *session.posargs)
 
 
 @nox.session

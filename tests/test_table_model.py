@@ -104,7 +104,7 @@ def test_every_form_of_a_table_is_predicted_alike(classifier: Trained, tmp_path:
     forms.append({name: np.asarray(values) for name, values in data.items()})
     forms.append(dict(reversed(data.items())))
     try:
-        import pandas  # type: ignore[import-untyped, unused-ignore]
+        import pandas  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ModuleNotFoundError:
         pass
     else:

@@ -75,7 +75,7 @@ def frames() -> dict[str, Any]:
         "arrays": {name: np.asarray(values) for name, values in data.items()},
     }
     try:
-        import pandas  # type: ignore[import-untyped, unused-ignore]
+        import pandas  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ModuleNotFoundError:
         return found
     return found | {"pandas": pandas.DataFrame(data)}
@@ -314,6 +314,12 @@ def test_blocks_of_a_file_are_whole_rows(
     (column,) = tables.read(path, "y").schema.columns
     assert sorted(column.categories) == sorted(texts)
     assert column.missing == 0
+
+
+def test_names_that_look_like_nothing(tmp_path: Path) -> None:
+    data: dict[str, list[Any]] = {"NA": list(range(20)), "null": [1, 2] * 10, "y": [1, 2] * 10}
+    schema = tables.read(written(tmp_path, "t.csv", data), "y").schema
+    assert [column.name for column in schema.columns] == ["NA", "null"]
 
 
 def test_separators(tmp_path: Path) -> None:

@@ -33,8 +33,9 @@ QUALITY = (
     "of the parts and of the estimator: the same for all. scikit-learn, minidl and "
     "`HistGradientBoosting` have their defaults (with the same seed minidl's draws are "
     "scikit-learn's). minidl at its best has `{classifier}` for classes and `{regressor}` for "
-    "numbers, which were chosen among ten sets of options on other seeds. friedman1 is `make_friedman1(1000, noise=1)`, linear `make_regression(1000, 20, "
-    "n_informative=10, noise=30)`."
+    "numbers, which were chosen among 17 sets of options on other seeds. friedman1 is "
+    "`make_friedman1(1000, noise=1)`, linear `make_regression(1000, 20, n_informative=10, "
+    "noise=30)`."
 )
 
 

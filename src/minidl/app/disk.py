@@ -12,7 +12,6 @@ from typing import Any
 from minidl import signals
 from minidl.app.experiment import SAMPLES, Experiment, Session, networks, run
 from minidl.app.folder import default_folder, new_folder
-from minidl.app.options import listed, widths
 from minidl.app.page import Snapshots, write_report
 from minidl.app.plots.disk import plot_decision, plot_history
 from minidl.app.progress import progress
@@ -28,8 +27,8 @@ from minidl.version import __version__
 def train_disk(
     *,
     recipe: str | None,
-    hidden: str | None,
-    activations: str | None,
+    hidden: tuple[int, ...] | None,
+    activations: tuple[str, ...] | None,
     standard_deviation: float | None,
     epochs: int | None,
     batch_size: int | None,
@@ -112,16 +111,18 @@ def train_disk(
 
 
 def _changed(
-    experiment: Experiment, hidden: str | None, activations: str | None, **numbers: float | None
+    experiment: Experiment,
+    hidden: tuple[int, ...] | None,
+    activations: tuple[str, ...] | None,
+    **numbers: float | None,
 ) -> Experiment:
     """A recipe with what the options change; None changes nothing."""
     changes: dict[str, Any] = {name: n for name, n in numbers.items() if n is not None}
     if hidden is not None:
-        changes["hidden"] = widths(hidden)
+        changes["hidden"] = hidden
     if activations is not None:
-        names = listed(activations)
         layers = len(changes.get("hidden", experiment.hidden))
-        changes["activations"] = names * layers if len(names) == 1 else names
+        changes["activations"] = activations * layers if len(activations) == 1 else activations
     return replace(experiment, **changes)
 
 

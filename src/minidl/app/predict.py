@@ -74,7 +74,7 @@ def _frames(model: TableModel, data: Path) -> Iterator[Any]:
         columns = {"prediction": batch.values.tolist()}
         if batch.probabilities is not None:
             names = [f"probability_{name}" for name in model.schema.target.classes]
-            columns |= dict(zip(names, batch.probabilities.T, strict=True))
+            columns |= dict(zip(names, batch.probabilities.T.astype("float32"), strict=True))
         yield polars.DataFrame(columns)
 
 

@@ -51,20 +51,13 @@ class Answers:
         place = Place(self.place.table, self.place.column, first)
         is_number = series.dtype.is_numeric() and self.asked != "category"
         if self._numbers is not None:
-            self._add_numbers(series, is_number, place)
+            found = series if is_number else parsed(series) if is_text(series) else None
+            if found is None or found.null_count() > series.null_count():
+                self._numbers = None
+            else:
+                self._numbers.append(_all_there(numbers(found, place), place))
         if self._codes is not None and not is_number:
             self._add_codes(series, place)
-
-    def _add_numbers(self, series: Any, is_number: bool, place: Place) -> None:
-        found = series if is_number else parsed(series) if is_text(series) else None
-        if found is None or found.null_count() > series.null_count():
-            self._numbers = None
-            return
-        values = numbers(found, place)
-        if np.isnan(values).any():
-            raise _missing(place, int(np.argmax(np.isnan(values))))
-        check_finite(values, place)
-        self._numbers = [*(self._numbers or []), values]
 
     def _add_codes(self, series: Any, place: Place) -> None:
         if series.null_count():
@@ -193,6 +186,14 @@ def answers(target: Target, values: Any, place: Place) -> np.ndarray[Any, Any]:
         row = int(np.argmax(found == -1))
         raise place.error(f"one of the {len(labels)} classes", values[row], row)
     return found.astype(np.int32)
+
+
+def _all_there(values: Numbers, place: Place) -> Numbers:
+    """The values; raise if one is missing or infinite."""
+    if np.isnan(values).any():
+        raise _missing(place, int(np.argmax(np.isnan(values))))
+    check_finite(values, place)
+    return values
 
 
 def _are_few(values: Numbers) -> bool:

@@ -111,7 +111,7 @@ class CSV:
             has_header=has_header,
             separator=self._separator,
             infer_schema=False,
-            null_values=list(ABSENT),
+            null_values=list(ABSENT) if has_header else None,
         )
 
 

@@ -105,6 +105,11 @@ def columns_of(name: str, table: Any) -> dict[str, Any]:
             f"{type(table).__name__}"
         )
     for key, values in columns.items():
+        if np.ma.is_masked(values):
+            raise TableError(
+                f"{name}: expected no masked values in column {shortly(key)}, got some; NaN and "
+                "None are missing ones"
+            )
         if not isinstance(key, str):
             raise TableError(f"{name}: expected texts as names of columns, got {shortly(key)}")
         if isinstance(values, str | bytes) or not hasattr(values, "__len__") or _depth(values) != 1:
@@ -114,7 +119,12 @@ def columns_of(name: str, table: Any) -> dict[str, Any]:
     lengths = {key: len(values) for key, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise TableError(f"{name}: expected columns of one length, got {shortly(lengths)}")
-    return columns
+    return {
+        key: values.tolist()
+        if isinstance(values, np.ndarray) and values.dtype.kind == "O"
+        else values
+        for key, values in columns.items()
+    }
 
 
 def check_names(name: str, columns: Sequence[str]) -> None:
@@ -168,6 +178,9 @@ def _source(name: str, frame: Any) -> Source:
     """The table of polars' LazyFrame."""
     with reading(name):
         columns = dict(frame.collect_schema())
+        coded = [column for column, dtype in columns.items() if is_coded(dtype)]
+        if coded:
+            frame = frame.with_columns(polars().col(coded).cast(polars().String))
     check_names(name, list(columns))
 
     def batches(names: Sequence[str]) -> Iterator[Any]:
@@ -261,6 +274,11 @@ def _of_npz(path: str) -> dict[str, Any]:
         name: array.tolist() if array.dtype.kind == "U" else np.ascontiguousarray(array)
         for name, array in columns.items()
     }
+
+
+def is_coded(dtype: Any) -> bool:
+    """Whether a dtype of polars is one of texts that have numbers."""
+    return str(dtype).partition("(")[0] in ("Categorical", "Enum")
 
 
 def _depth(values: Any) -> int:

@@ -312,7 +312,7 @@ def _newest_whole(found: list[Path]) -> tuple[Path, dict[str, Any]]:
                 f"fit: goes on from {path}, since what is newer is damaged: "
                 f"{'; '.join(map(str, damaged))}",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return path, tree
     raise FileFormatError(
