@@ -7,7 +7,6 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -145,7 +144,8 @@ def test_the_example_learns_the_same_on_two_ranks(launcher: Launcher) -> None:
     if reason := missing(launcher):
         pytest.skip(reason)
     said = []
-    for by, ranks in ((cast("Launcher", "alone"), 1), (launcher, 2)):
+    both: list[tuple[Launcher, int]] = [("alone", 1), (launcher, 2)]
+    for by, ranks in both:
         done = subprocess.run(
             command(by, ranks, [str(ROOT / "examples/parallel.py")]),
             env=environment(), capture_output=True, text=True, timeout=120, check=False,
