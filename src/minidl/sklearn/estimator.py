@@ -136,8 +136,8 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
     """Whether a sample may be more than a vector."""
 
     @abstractmethod
-    def _network(self, outputs: int, random_state: np.random.RandomState) -> Module:
-        """A new network for n_features_in_ features, on the default backend."""
+    def _network(self, X: Any, outputs: int, random_state: np.random.RandomState) -> Module:
+        """A new network for such inputs, of n_features_in_ features, on the default backend."""
 
     @abstractmethod
     def _targets(self, y: Host, *, first: bool) -> tuple[int, Host]:
@@ -180,7 +180,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _begin(
         self,
-        X: Any,  # noqa: ARG002
+        X: Any,
         outputs: int,
         backend: Backend,
         random_state: np.random.RandomState,
@@ -188,7 +188,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         """Make the network, and the attributes of one that is not trained."""
         self._backend, self.n_outputs_ = backend, outputs
         with use_backend(backend):
-            self.model_ = self._network(outputs, random_state)
+            self.model_ = self._network(X, outputs, random_state)
         self._optimizer: Optimizer | None = None
         self._made_with: list[Any] = []
         self.n_iter_ = self.t_ = 0
@@ -263,7 +263,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
                 self._data(X, target, weights, rows, size, order if self.shuffle else None),
                 epochs=epochs or self.max_iter,
                 batch_size=None if scipy.sparse.issparse(X) else size,
-                shuffle=self.shuffle,
+                shuffle=bool(self.shuffle),
                 clip_grad_norm=self.clip_grad_norm,
                 rng=order,
                 callbacks=[*watched, *self._callbacks()],
@@ -346,8 +346,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         return self._computed(moved(X, backend, backend.dtype_name))
 
     def _computed(self, x: Array) -> Array:
-        output = predict(self.model_, x, batch_size=PREDICTED)
-        return namespace(output).reshape(output, (output.shape[0], -1))
+        return predict(self.model_, x, batch_size=PREDICTED)
 
     def to_minidl(self) -> Module:
         """A copy of the network with what makes predictions of its outputs: a bare model for
@@ -406,7 +405,8 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
             check_number(self._name, name, getattr(self, name), interval)
         check_count(self._name, "max_iter", self.max_iter)
         for name in ("shuffle", "warm_start", "early_stopping", "nesterovs_momentum"):
-            check_flag(self._name, name, getattr(self, name))
+            value = getattr(self, name)
+            check_flag(self._name, name, bool(value) if isinstance(value, np.bool_) else value)
         names = ("score", "loss", *get_scorer_names())
         if self.monitor not in names and not callable(self.monitor):
             raise ValueError(
