@@ -50,7 +50,7 @@ def test_results_are_where_the_inputs_are(name: str, backend: Backend) -> None:
     host = classifier().fit(X.astype(backend.dtype_name), y)
     for method in ("predict_proba", "predict_log_proba", "decision_function"):
         assert_close(getattr(one, method)(there), getattr(host, method)(X), backend, rtol=CLOSE)
-    for found, expected in zip(one.coefs_ + one.intercepts_, host.coefs_ + host.intercepts_):
+    for found, expected in zip(one.coefs_, host.coefs_, strict=True):
         assert_close(found, expected, backend, rtol=CLOSE)
     found = one.predict(there)
     assert namespace(found) is namespace(there)
@@ -166,7 +166,7 @@ def test_going_on_elsewhere_is_refused(backend: Backend) -> None:
         return
     for make in (classifier(warm_start=True), classifier()):
         one = make.fit(X, Y)
-        with pytest.raises(ValueError, match="MLPClassifier|namespace"):
+        with pytest.raises(ValueError, match="MLPClassifier: expected to go on on numpy"):
             (one.fit if one.warm_start else one.partial_fit)(backend.asarray(X), Y)
 
 
@@ -183,7 +183,7 @@ def test_what_is_wrong_there_is_said(backend: Backend) -> None:
     one = classifier().fit(there, Y)
     spoilt = X.copy()
     spoilt[3, 2] = np.nan
-    for call, said in (
+    calls: list[tuple[Any, str]] = [
         (lambda: classifier().fit(backend.asarray(spoilt), Y), "Input X contains NaN"),
         (lambda: one.predict(backend.asarray(spoilt)), "Input X contains NaN"),
         (lambda: classifier().fit(there[:0, ...], Y[:0]), "[Ff]ound array"),
@@ -192,7 +192,8 @@ def test_what_is_wrong_there_is_said(backend: Backend) -> None:
         (lambda: classifier().fit(there, None), "y"),
         (lambda: one.predict(there[:, 1:]), "X has 4 features, but MLPClassifier is expecting 5"),
         (lambda: classifier().fit(there, Y, WEIGHTS[:5]), "sample_weight"),
-    ):
+    ]
+    for call, said in calls:
         with pytest.raises(ValueError, match=said):
             call()
 

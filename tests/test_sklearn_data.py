@@ -147,9 +147,10 @@ def test_values_that_are_not_finite(bad: float) -> None:
     spoilt = X.copy()
     spoilt[3, 2] = bad
     one = classifier().fit(X, Y)
-    for call in (lambda: classifier().fit(spoilt, Y), lambda: one.predict(spoilt)):
-        with pytest.raises(ValueError, match="Input X contains"):
-            call()
+    with pytest.raises(ValueError, match="Input X contains"):
+        classifier().fit(spoilt, Y)
+    with pytest.raises(ValueError, match="Input X contains"):
+        one.predict(spoilt)
     y = SIGNAL[:, 0].copy()
     y[5] = bad
     with pytest.raises(ValueError, match="Input y contains"):
@@ -158,7 +159,7 @@ def test_values_that_are_not_finite(bad: float) -> None:
 
 def test_shapes_that_do_not_fit() -> None:
     for X_, y in ((X[0], Y[:1]), (X, Y[:-1]), (X[:0], Y[:0]), (X[:, :0], Y), (X[..., None], Y)):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r".+"):
             classifier().fit(X_, y)
     one = classifier().fit(X, Y)
     with pytest.raises(ValueError, match="X has 5 features, but MLPClassifier is expecting 6"):

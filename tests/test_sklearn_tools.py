@@ -226,7 +226,7 @@ def test_to_minidl_of_numbers() -> None:
         np.testing.assert_array_equal(model(X), one.predict(X))
         model[0].weights.value *= 0  # a copy
         assert one.predict(X).any()
-    with pytest.raises(ValueError, match="MLPRegressor.to_minidl: expected a loss other than pois"):
+    with pytest.raises(ValueError, match=r"MLPRegressor.to_minidl: expected a loss other"):
         regressor(loss="poisson").fit(X, np.abs(SIGNAL)).to_minidl()
 
 
@@ -300,7 +300,7 @@ def test_from_sklearn(name: str, dtype: str) -> None:
         assert one.t_ == fitted.t_ + 120
     else:
         one.fit(inputs, y)
-        assert len(one.validation_scores_) == 10
+        assert len(one.validation_scores_ or ()) == 10
     np.testing.assert_array_equal(fitted.coefs_[0], before)
     assert clone(one).get_params()["hidden_layer_sizes"] == fitted.hidden_layer_sizes
 

@@ -171,8 +171,14 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         backend = inputs.backend_for(self, X)
         if first:
             self._begin(X, n_outputs, backend, random_state)
-        else:
+        elif backend.name == self._backend.name:
             self._look()
+        else:
+            raise ValueError(
+                f"{self._name}: expected to go on on {self._backend.name}, where the network is, "
+                f"got {backend.name}; move X, or fit with backend={self._backend.name!r}, which "
+                "moves whatever it is given"
+            )
         weights = self._weighted(y, weights)
         parts = self._parts(target, random_state)
         self._train(X, y, target, weights, parts, random_state, epochs=1 if incremental else None)
