@@ -9,7 +9,7 @@ import importlib.util
 
 if importlib.util.find_spec("sklearn") is None:
     raise ModuleNotFoundError(
-        "minidl.sklearn: expected scikit-learn, got no such package; pip install 'minidl[sklearn]'"
+        "minidl.sklearn: expected scikit-learn, got no such package; pip install scikit-learn"
     )
 
 from minidl.sklearn.mlp import MLPClassifier, MLPRegressor

@@ -141,8 +141,8 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
     """Whether a sample may be more than a vector."""
 
     @abstractmethod
-    def _network(self, outputs: int, random_state: np.random.RandomState) -> Module:
-        """A new network for n_features_in_ features, on the default backend."""
+    def _network(self, X: Any, outputs: int, random_state: np.random.RandomState) -> Module:
+        """A new network for such inputs, of n_features_in_ features, on the default backend."""
 
     @abstractmethod
     def _targets(self, y: Host, *, first: bool) -> tuple[int, Host]:
@@ -179,8 +179,14 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         backend = inputs.backend_for(self, X)
         if first:
             self._begin(X, n_outputs, backend, random_state)
-        else:
+        elif backend.name == self._backend.name:
             self._look()
+        else:
+            raise ValueError(
+                f"{self._name}: expected to go on on {self._backend.name}, where the network is, "
+                f"got {backend.name}; move X, or fit with backend={self._backend.name!r}, which "
+                "moves whatever it is given"
+            )
         weights = self._weighted(y, weights)
         parts = self._parts(target, random_state)
         epochs = 1 if incremental else None
@@ -189,7 +195,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _begin(
         self,
-        X: Any,  # noqa: ARG002
+        X: Any,
         outputs: int,
         backend: Backend,
         random_state: np.random.RandomState,
@@ -197,7 +203,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         """Make the network, and the attributes of one that is not trained."""
         self._backend, self.n_outputs_ = backend, outputs
         with use_backend(backend):
-            self.model_ = self._network(outputs, random_state)
+            self.model_ = self._network(X, outputs, random_state)
         self._optimizer: Optimizer | None = None
         self._made_with: list[Any] = []
         self.n_iter_ = self.t_ = 0
@@ -273,7 +279,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
                 self._data(X, target, weights, rows, size, order if self.shuffle else None),
                 epochs=epochs or self.max_iter,
                 batch_size=None if scipy.sparse.issparse(X) else size,
-                shuffle=self.shuffle,
+                shuffle=bool(self.shuffle),
                 clip_grad_norm=self.clip_grad_norm,
                 rng=order,
                 callbacks=[*watched, *self._callbacks()],
@@ -357,8 +363,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         return self._computed(moved(X, backend, backend.dtype_name))
 
     def _computed(self, x: Array) -> Array:
-        output = predict(self.model_, x, batch_size=PREDICTED)
-        return namespace(output).reshape(output, (output.shape[0], -1))
+        return predict(self.model_, x, batch_size=PREDICTED)
 
     def to_minidl(self) -> Module:
         """A copy of the network with what makes predictions of its outputs: a bare model for
@@ -417,7 +422,8 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
             check_number(self._name, name, getattr(self, name), interval)
         check_count(self._name, "max_iter", self.max_iter)
         for name in ("shuffle", "warm_start", "early_stopping", "nesterovs_momentum"):
-            check_flag(self._name, name, getattr(self, name))
+            value = getattr(self, name)
+            check_flag(self._name, name, bool(value) if isinstance(value, np.bool_) else value)
         names = ("score", "loss", *get_scorer_names())
         if self.monitor not in names and not callable(self.monitor):
             raise ValueError(

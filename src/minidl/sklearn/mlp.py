@@ -96,7 +96,12 @@ class _MLP(Estimator):
         given = list(given) if np.iterable(given) else [given]
         return [check_count(self._name, "hidden_layer_sizes", width) for width in given]
 
-    def _network(self, outputs: int, random_state: np.random.RandomState) -> Module:
+    def _network(
+        self,
+        X: Any,  # noqa: ARG002
+        outputs: int,
+        random_state: np.random.RandomState,
+    ) -> Module:
         hidden = self._widths()
         widths = [self.n_features_in_, *hidden, outputs]
         activations = self._each("activation", hidden)

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minidl.backend import Backend
 from minidl.nn import Module
 from minidl.nn.numbers import shortly
 from minidl.sklearn import inputs
 from minidl.sklearn.estimator import Estimator
 from minidl.sklearn.tasks import Classifier, Regressor
+from minidl.training import predict
 
 
 @dataclass(eq=False, repr=False)
@@ -32,28 +32,27 @@ class _Network(Estimator):
     _allow_nd: ClassVar[bool] = True
     _least_softmax: ClassVar[int] = 1
 
-    def _network(self, outputs: int, random_state: np.random.RandomState) -> Module:
+    def _network(self, X: Any, outputs: int, random_state: np.random.RandomState) -> Module:
+        model = self._made(outputs, random_state).to(self._backend)
+        sample = self._backend.asarray(next(inputs.in_parts(X, 1)), self._backend.dtype_name)
+        shape = tuple(predict(model, sample, batch_size=1).shape)
+        if shape != (1, outputs):
+            raise ValueError(
+                f"{self._name}: expected a module with {outputs} outputs for these targets, got "
+                f"one that makes {shape} of a sample"
+            )
+        return model
+
+    def _made(self, outputs: int, random_state: np.random.RandomState) -> Module:
         if isinstance(self.module, Module):
-            return deepcopy(self.module).to(self._backend)
+            return deepcopy(self.module)
         rng = np.random.default_rng(random_state.randint(2**31))
         made = self.module(self.n_features_in_, outputs, rng)
         if not isinstance(made, Module):
             raise TypeError(
                 f"{self._name}: expected module to make a minidl.Module, got {shortly(made)}"
             )
-        return made.to(self._backend)
-
-    def _begin(
-        self, X: Any, outputs: int, backend: Backend, random_state: np.random.RandomState
-    ) -> None:
-        super()._begin(X, outputs, backend, random_state)
-        sample = next(inputs.in_parts(X, 1))
-        shape = self._computed(backend.asarray(sample, backend.dtype_name)).shape
-        if shape != (1, outputs):
-            raise ValueError(
-                f"{self._name}: expected a module with {outputs} outputs for these targets, got "
-                f"one that makes {tuple(shape)} of a sample"
-            )
+        return made
 
     def _check(self) -> None:
         super()._check()
