@@ -126,6 +126,7 @@ def compare(
             pipeline = make_pipeline(StandardScaler(), estimator)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # that more epochs were better
+                warnings.filterwarnings("error", "Training interrupted")  # all that estimators say
                 start = time.process_time()
                 pipeline.fit(x, y)
             row.seconds.append(time.process_time() - start)
