@@ -36,7 +36,7 @@ def main() -> None:
     except FolderError as error:
         print(f"bench: {plain(error)}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, UserWarning):  # which estimators make of the former
         print("bench: interrupted, nothing is written", file=sys.stderr)
         sys.exit(1)
 

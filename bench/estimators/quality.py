@@ -20,6 +20,7 @@ from sklearn.datasets import (
     make_regression,
 )
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
@@ -124,7 +125,8 @@ def compare(
                 estimator = TransformedTargetRegressor(estimator, transformer=StandardScaler())
             pipeline = make_pipeline(StandardScaler(), estimator)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that more epochs were better
+                warnings.simplefilter("ignore", ConvergenceWarning)  # that more epochs were better
+                warnings.filterwarnings("error", "Training interrupted")  # all that estimators say
                 start = time.process_time()
                 pipeline.fit(x, y)
             row.seconds.append(time.process_time() - start)
