@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -382,10 +383,43 @@ def saved(group: Group, tolerance: float, folder: str, epochs: str, resume: str)
     yield f"{after.epochs} epochs"
 
 
+def estimators(group: Group, tolerance: float) -> Iterator[str]:
+    """Classifiers whose batches are shared, with the penalty of their weights."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    from minidl.sklearn import MLPClassifier
+
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    x, target = minidl.disk(301, rng=0, backend="numpy")
+    weights = np.linspace(0, 2, 301)
+    all_options: list[dict[str, Any]] = [
+        {"alpha": 1.0},
+        {"early_stopping": True},
+        {"batch_size": 2, "dropout": 0.1},  # fewer samples than ranks
+    ]
+    for options in all_options:
+        both = []
+        for parallel in ("auto", None):
+            one = MLPClassifier(
+                (20,),
+                max_iter=3,
+                random_state=0,
+                backend=get_backend(),
+                parallel=parallel,
+                **options,
+            )
+            both += [values(one.fit(x, target[:, 1], each).model_) for each in (None, weights)]
+        for found, expected in zip(both[:2], both[2:], strict=True):
+            check_near("estimators", found, expected, tolerance)
+            check_alike("estimators", group, found)
+        yield f"estimators with {options}"
+
+
 PROGRAMS: dict[str, Callable[..., Iterator[str]]] = {
     one.__name__: one
     for one in (
         agree, eager, streamed, own_parts, judged, stopped, seeds, disagree, raises, saved,
+        estimators,
     )
 }  # fmt: skip
 

@@ -111,6 +111,11 @@ def test_the_rest_of_training(launcher: str, backend_name: str, program: str, li
     check(run(launcher, 3, program, backend_name, "float64"), lines)
 
 
+def test_estimators(launcher: str, backend_name: str) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not here")
+    check(run(launcher, 3, "estimators", backend_name, "float64"), 3)
+
+
 def test_the_other_engine(launcher: str, backend_name: str) -> None:
     other = {"mpiexec": "torchrun", "torchrun": "mpiexec"}[launcher]
     names = ["sgd_of_a_sum", "batch_norm"]
