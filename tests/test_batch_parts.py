@@ -64,6 +64,8 @@ def test_an_optimizer_changes_its_gradient_as_one_array(
 
 
 def test_a_recorded_step_calls_what_lies_outside_again(backend: Backend) -> None:
+    if backend.name.startswith(("torch:cuda", "cupy")):
+        pytest.skip(f"{backend.name}: what is queued on a GPU is recorded, and not called again")
     calls: list[int] = []
 
     def with_count(x: Array) -> Array:

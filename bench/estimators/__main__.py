@@ -61,7 +61,7 @@ def _run(arguments: list[str]) -> None:
             f"{created:%Y-%m-%d %H:%M} UTC", rounds, timings, scores, document.ran_on()
         )
         data = json.dumps(asdict(found), indent=1, ensure_ascii=False) + "\n"
-        (folder.inside / "report.json").write_text(data, encoding="utf-8")
+        (folder.inside / "estimators.json").write_text(data, encoding="utf-8")
         (folder.inside / "README.md").write_text(document.document(found), encoding="utf-8")
         folder.keep()
     console = open_console()
@@ -86,7 +86,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one minute in place of six")
     options = parser.parse_args(arguments)
     if importlib.util.find_spec("sklearn") is None:
-        parser.error("scikit-learn is not installed: pip install 'minidl[sklearn]'")
+        parser.error("scikit-learn is not installed: pip install scikit-learn")
     return options
 
 

@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> None:
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-parallel"
     with new_folder(options.out or REPORTS / name, numbered=options.out is None) as folder:
         report = measure(options.width or WIDTHS, options.rounds, _say)
-        (folder.inside / "report.json").write_text(report.to_json(), encoding="utf-8")
+        (folder.inside / "parallel.json").write_text(report.to_json(), encoding="utf-8")
         (folder.inside / "README.md").write_text(text(report), encoding="utf-8")
         folder.keep()
     console = open_console()

@@ -1,4 +1,4 @@
-"""What a run of `bench.parallel` found: the content of its report.json. Times are in seconds."""
+"""What a run of `bench.parallel` found: the content of its parallel.json. Times are in seconds."""
 
 from __future__ import annotations
 
