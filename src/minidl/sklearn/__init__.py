@@ -9,7 +9,8 @@ import importlib.util
 
 if importlib.util.find_spec("sklearn") is None:
     raise ModuleNotFoundError(
-        "minidl.sklearn: expected scikit-learn, got no such package; pip install scikit-learn"
+        "minidl.sklearn: expected scikit-learn, of the extra sklearn, got no such package; "
+        "pip install scikit-learn"
     )
 
 from minidl.sklearn.mlp import MLPClassifier, MLPRegressor
