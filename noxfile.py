@@ -102,6 +102,8 @@ def tests(session: nox.Session, backend: str) -> None:
     if backend == "array_api_strict":
         names.append("array_api_strict:device1")
     paths: list[str] = []
+    if backend in CPU:
+        paths = ["--ignore-glob=tests/test_parallel*.py"]  # which have a session of their own
     if backend == "parallel":
         names = [*PARALLEL]
         paths = sorted(map(str, Path("tests").glob("test_parallel*.py")))
