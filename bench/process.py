@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,7 +31,26 @@ class WorkerError(Exception):
         self.unavailable = unavailable
 
 
-class Worker:
+class Closing(ABC):
+    """What is closed at the end of a `with` block."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it, and all that belongs to it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Worker(Closing):
     """A process that holds one contestant. Between questions it waits and takes no time.
 
     Args:
@@ -119,17 +139,6 @@ class Worker:
         self._errors.seek(0)
         lines = self._errors.read().strip().splitlines()
         return f"exit code {code}" + (f", {lines[-1][:300]}" if lines else "")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def environment(threads: int, device: Device) -> dict[str, str]:

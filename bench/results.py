@@ -17,8 +17,24 @@ class ReportError(ValueError):
     """A file that is not a report of this benchmark."""
 
 
+class Timed:
+    """What was timed in rounds."""
+
+    rounds: list[float]
+
+    @property
+    def median(self) -> float:
+        """The median time."""
+        return statistics.median(self.rounds)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """The quartiles of the time."""
+        return quartiles(self.rounds)
+
+
 @dataclass
-class Row:
+class Row(Timed):
     """A contestant at one point.
 
     Attributes:
@@ -57,16 +73,6 @@ class Row:
     versions: dict[str, str] = field(default_factory=dict)
     thread_pools: list[dict[str, str]] = field(default_factory=list)
     group: int = 0
-
-    @property
-    def median(self) -> float:
-        """The median time of a step."""
-        return statistics.median(self.rounds)
-
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """The quartiles of the time of a step."""
-        return quartiles(self.rounds)
 
 
 @dataclass

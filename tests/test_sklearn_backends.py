@@ -12,9 +12,11 @@ from helpers import assert_close
 
 pytest.importorskip("sklearn", reason="scikit-learn of the extra sklearn is not installed")
 
+from estimators import classifier, regressor
+
 from minidl import Backend, get_backend, to_numpy
 from minidl.backend import backend_of, namespace
-from minidl.sklearn import MLPClassifier, MLPRegressor, NetworkClassifier
+from minidl.sklearn import NetworkClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -23,23 +25,8 @@ X = RNG.standard_normal((120, 5)).astype(np.float32)
 SIGNAL = X @ RNG.standard_normal((5, 3)) + 0.1 * RNG.standard_normal((120, 3))
 Y = SIGNAL.argmax(1)
 WEIGHTS = RNG.uniform(0.5, 2.0, 120)
-FEW: dict[str, Any] = {
-    "hidden_layer_sizes": (8,),
-    "max_iter": 4,
-    "batch_size": 50,
-    "learning_rate_init": 0.02,
-    "random_state": 0,
-}
 TARGETS = {"classes": Y, "two": (Y > 0).astype(int), "labels": (SIGNAL > 0).astype(int)}
 CLOSE = 1e-4
-
-
-def classifier(**settings: Any) -> MLPClassifier:
-    return MLPClassifier(**FEW | settings)
-
-
-def regressor(**settings: Any) -> MLPRegressor:
-    return MLPRegressor(**FEW | settings)
 
 
 @pytest.mark.parametrize("name", TARGETS)

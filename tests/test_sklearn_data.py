@@ -12,9 +12,10 @@ import pytest
 pytest.importorskip("sklearn", reason="scikit-learn of the extra sklearn is not installed")
 
 import scipy.sparse
+from estimators import assert_same, classifier, regressor
 from sklearn.exceptions import NotFittedError
 
-from minidl.sklearn import MLPClassifier, MLPRegressor, NetworkClassifier
+from minidl.sklearn import NetworkClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -22,27 +23,6 @@ RNG = np.random.default_rng(0)
 X = np.where(RNG.random((130, 6)) < 0.4, RNG.standard_normal((130, 6)), 0.0)
 SIGNAL = X @ RNG.standard_normal((6, 3)) + 0.1 * RNG.standard_normal((130, 3))
 Y = np.array(["b", "c", "a"])[SIGNAL.argmax(1)]
-FEW: dict[str, Any] = {
-    "hidden_layer_sizes": (8,),
-    "max_iter": 5,
-    "batch_size": 50,
-    "learning_rate_init": 0.02,
-    "random_state": 0,
-}
-
-
-def classifier(**settings: Any) -> MLPClassifier:
-    return MLPClassifier(**FEW | settings)
-
-
-def regressor(**settings: Any) -> MLPRegressor:
-    return MLPRegressor(**FEW | settings)
-
-
-def assert_same(one: Any, other: Any, tolerance: float = 1e-12) -> None:
-    pairs = zip(one.coefs_ + one.intercepts_, other.coefs_ + other.intercepts_, strict=True)
-    for found, expected in pairs:
-        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
 # Inputs.

@@ -13,7 +13,9 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn of the extra sklearn is not installed")
 
+import estimators
 import sklearn.neural_network as theirs
+from estimators import assert_same
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import f1_score, log_loss, make_scorer
 from sklearn.utils import compute_sample_weight
@@ -28,30 +30,16 @@ RNG = np.random.default_rng(0)
 X = RNG.standard_normal((120, 5))
 SIGNAL = X @ RNG.standard_normal((5, 3)) + 0.1 * RNG.standard_normal((120, 3))
 Y = np.array(["b", "c", "a"])[SIGNAL.argmax(1)]
-FEW: dict[str, Any] = {
-    "hidden_layer_sizes": (8,),
-    "max_iter": 6,
-    "batch_size": 50,
-    "learning_rate_init": 0.01,
-    "random_state": 0,
-}
+SETTINGS: dict[str, Any] = {"max_iter": 6, "learning_rate_init": 0.01}
+FEW = estimators.FEW | SETTINGS
 
 
 def classifier(**settings: Any) -> MLPClassifier:
-    return MLPClassifier(**FEW | settings)
+    return estimators.classifier(**SETTINGS | settings)
 
 
 def regressor(**settings: Any) -> MLPRegressor:
-    return MLPRegressor(**FEW | settings)
-
-
-def assert_same(one: Any, other: Any, tolerance: float = 1e-12) -> None:
-    """The same weights and biases."""
-    for name in ("coefs_", "intercepts_"):
-        pairs = zip(getattr(one, name), getattr(other, name), strict=True)
-        for found, expected in pairs:
-            found, expected = to_numpy(found), to_numpy(expected)
-            np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+    return estimators.regressor(**SETTINGS | settings)
 
 
 def weights_differ(one: Any, other: Any) -> bool:

@@ -12,14 +12,13 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from bench.parallel.launchers import ROOT, Launcher, command, environment
-from bench.process import WorkerError
+from bench.process import Closing, WorkerError
 
 
-class Job:
+class Job(Closing):
     """Ranks that a launcher has started, each `python -m bench.parallel.rank`.
 
     Each is connected by a socket, on which it waits without taking time, so that jobs can be timed
@@ -103,14 +102,3 @@ class Job:
         self._errors.seek(0)
         lines = self._errors.read().strip().splitlines()
         return lines[-1][:300] if lines else f"exit code {self._process.poll()}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -7,7 +7,7 @@ import statistics
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from bench.results import quartiles
+from bench.results import Timed
 
 Scaling = Literal["strong", "weak"]
 
@@ -18,7 +18,7 @@ DDP = "torch.nn, DDP with gloo"
 
 
 @dataclass
-class Row:
+class Row(Timed):
     """A contestant on a number of ranks.
 
     Attributes:
@@ -40,17 +40,9 @@ class Row:
     waited: list[float] = field(default_factory=list)
     reason: str = ""
 
-    @property
-    def median(self) -> float:
-        return statistics.median(self.rounds)
-
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        return quartiles(self.rounds)
-
 
 @dataclass
-class Sum:
+class Sum(Timed):
     """The time of a sum over ranks of a vector of so many float32, taken in rounds."""
 
     launcher: str
@@ -58,10 +50,6 @@ class Sum:
     ranks: int
     numbers: int
     rounds: list[float] = field(default_factory=list)
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.rounds)
 
     @property
     def label(self) -> str:

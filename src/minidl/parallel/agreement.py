@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from minidl.nn.numbers import shortly
@@ -17,12 +17,12 @@ class DisagreementError(ValueError):
 
 def check_agreement(owner: str, group: Group, settings: Mapping[str, Any]) -> None:
     """Raise unless all ranks have the same settings: names with values that can be pickled and
-    compared, or with settings of their own.
+    compared.
 
     Raises:
         DisagreementError: on all ranks, with what differs and on which.
     """
-    of_ranks = [dict(_flat(one)) for one in group.gather(settings)]
+    of_ranks = group.gather(dict(settings))
     names = dict.fromkeys(name for one in of_ranks for name in one)
     wrong = [text for name in names if (text := _difference(name, of_ranks))]
     if wrong:
@@ -42,11 +42,3 @@ def _difference(name: str, of_ranks: list[dict[str, Any]]) -> str:
         if own != first:
             return f"{name} is {shortly(first)} on rank 0 and {shortly(own)} on rank {rank}"
     return ""
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name} ")
-        else:
-            yield prefix + name, value

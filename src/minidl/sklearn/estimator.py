@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from minidl import parallel
 from minidl.backend import Array, Backend, dtype_name, namespace, rows_of, to_numpy, use_backend
-from minidl.nn import Identity, Loss, Module, Sequential, Sigmoid, Softmax
+from minidl.nn import Loss, Module, Sequential, Sigmoid, Softmax
 from minidl.nn.numbers import check_count, check_flag, check_number, shortly
 from minidl.optim import Optimizer
 from minidl.parallel import Group
@@ -373,18 +373,16 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]
         of the second alone; of a regressor the predictions.
         """
         check_is_fitted(self)
-        model = deepcopy(self.model_).eval()
-        last = {"softmax": Softmax, "logistic": Sigmoid}.get(self.out_activation_, Identity)()
         if self.out_activation_ == "exp":
             raise ValueError(
                 f"{self._name}.to_minidl: expected a loss other than poisson, whose predictions "
                 "are exp of the outputs, for which there is no module; model_ gives the outputs"
             )
-        if isinstance(last, Identity):
+        model = deepcopy(self.model_).eval()
+        if self.out_activation_ == "identity":
             return model
-        return (
-            Sequential(*model, last) if isinstance(model, Sequential) else Sequential(model, last)
-        )
+        modules = model if isinstance(model, Sequential) else (model,)
+        return Sequential(*modules, Softmax() if self.out_activation_ == "softmax" else Sigmoid())
 
     @property
     def _name(self) -> str:

@@ -88,16 +88,17 @@ def recorded_or_eager(
     step: Callable[..., Array],
     state: tuple[Module, Optimizer],
     constants: tuple[Tree, ...] = (),
+    samples_in: Callable[[Tree], int] = lambda batch: batch.shape[0],
 ) -> Callable[..., Array]:
     """A step that is recorded, or, with a warning, taken as it is if that cannot be. Its last
-    inputs are the constants."""
+    inputs are the constants; the first, of which `samples_in` tells the samples, is its batch."""
     recorded: Any = record(step, state, constants=constants)
     steps: dict[int, int] = {}  # by the number of samples
 
     def run(*inputs: Tree) -> Array:
         nonlocal recorded
         problem = None
-        samples = samples_of(inputs[0])
+        samples = samples_in(inputs[0])
         done = steps.get(samples, 0)
         if done < WARM:
             steps[samples] = done + 1

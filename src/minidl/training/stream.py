@@ -43,7 +43,7 @@ def recorded(
         return step
     if capture == "compile" or records_loops(state):
         return record(step, state, mode=capture)
-    small = recorded_or_eager(step, state)
+    small = recorded_or_eager(step, state, samples_in=samples_of)
 
     def run(*batches: tuple[Tree, Batch]) -> Array:
         samples = sum(samples_of(x) for x, _ in batches)
